@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ def list_points(folder: Path, data_dir: Path | None) -> int:
     Columns:
       energy     the loss with its penalty
       gradient   length of the gradient
-      lowest     the smallest eigenvalue of the Hessian
+      lowest     the smallest eigenvalue of the Hessian; a dash at kinks, where there is none
       zero       eigenvalues that are 0 within the tolerance
       seen       how often a search came by
       links      minima that saddles link a minimum to; the minima that a saddle links
@@ -142,10 +143,9 @@ def _show(found: Landscape, *, limit: int | None) -> None:
     ends = [point.relu for point in database.minima if point.relu is not None]
     if ends:
         failed = sum(not end.passed for end in ends)
+        relu = "continued to ReLU" if found.request.relu else "at kinks"
         continued = count_of(len(ends), "minimum", "minima")
-        lines.append(
-            Text(f"{continued} continued to ReLU, {failed} of them to no stationary point")
-        )
+        lines.append(Text(f"{continued} {relu}, {failed} of them not stationary"))
     lines.append(Text(f"processor time of the search: {duration(found.seconds)}"))
     lines += [Text(text) for text in found.request.remarks]
     sections = [Section("", "", lines)]
@@ -162,6 +162,7 @@ def _lost(found: Landscape) -> list[str]:
 
 def _table(found: Landscape, points: Sequence[StationaryPoint]) -> Table:
     from sensverify.report.document import Cell, Column, Row, Table
+    from sensverify.report.formatting import DASH
 
     linked = {link.saddle: link.minima for link in found.database.links}
     neighbours = found.database.neighbours()
@@ -175,7 +176,7 @@ def _table(found: Landscape, points: Sequence[StationaryPoint]) -> Table:
         texts = [
             f"{point.energy:.7f}",
             f"{point.gradient_norm:.1e}",
-            f"{point.spectrum[0]:.3g}",
+            f"{point.spectrum[0]:.3g}" if isfinite(point.spectrum[0]) else DASH,
             str(point.zero),
             str(found.database.seen[point.key]),
             links,

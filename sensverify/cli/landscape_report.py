@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,15 @@ def names(text: str) -> tuple[str, ...]:
     default=400,
     show_default=True,
     metavar="N",
-    help="Steps of the one training along which the sensitivity is shown; 0 for none.",
+    help="Steps of a training along which the sensitivity is shown; 0 for none.",
+)
+@click.option(
+    "--trainings",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Trainings from random starts, each a line of the picture.",
 )
 @click.option(
     "--resamples",
@@ -111,6 +120,7 @@ def report(
     seconds: float | None,
     minima: int | None,
     training_steps: int,
+    trainings: int,
     resamples: int,
     onnx: Path | None,
     jobs: int,
@@ -119,9 +129,9 @@ def report(
     """Measure how sensitive the networks at the minima of DIR's landscape are, and say whether
     lower minima are less sensitive, with one page, JSON, tables and figures in DIR/report.
 
-    What was measured before with the same settings is not measured again; Ctrl-C ends the networks
-    in hand, with exit status 3, and the same command goes on. A landscape that is still searched is
-    reported as far as it is. An earlier report is replaced.
+    What was measured before is not measured again, where methods, gap and time are the same;
+    Ctrl-C ends the networks in hand, with exit status 3, and the same command goes on. A landscape
+    that is still searched is reported as far as it is. An earlier report is replaced.
 
     \b
     Examples:
@@ -142,8 +152,8 @@ def report(
         check_networks(onnx)
     landscape = Landscape.read(folder, data_dir=data_dir)
     chosen = chosen_minima(landscape, minima)
-    course = _course(landscape, training_steps)
-    with showing_run("networks", _running) as (_, update, _), watching() as watch:
+    course = _course(landscape, training_steps, trainings)
+    with showing_run("measurements", _running) as (_, update, _), watching() as watch:
         measured = measure_landscape(
             landscape,
             folder,
@@ -176,15 +186,17 @@ def report(
     return 0
 
 
-def _course(landscape: Landscape, steps: int) -> tuple[Snapshot, ...]:
-    """Snapshots of a training on the energy that the measured networks have."""
+def _course(landscape: Landscape, steps: int, trainings: int) -> tuple[Snapshot, ...]:
+    """Snapshots of trainings on the energy that the measured networks have."""
     from sensverify.landscape.course import training_course
 
     if steps == 0:
         return ()
     request = landscape.request
     energy = request.relu_energy(landscape.split) if request.relu else landscape.energy
-    return training_course(energy, steps=steps, every=max(1, steps // 20))
+    every = max(1, steps // 20)
+    courses = (training_course(energy, steps=steps, every=every, seed=k) for k in range(trainings))
+    return tuple(chain.from_iterable(courses))
 
 
 def _running(state: Progress) -> str:

@@ -37,6 +37,9 @@ EVERY, WITH_MARKED = "all", "all, with those not stationary"
 FEWEST_OF_FUNNEL = 10
 """Stationary minima of a funnel without which it has no correlation of its own."""
 
+FEWEST_OF_CLAIM = 10
+"""Stationary minima without which nothing is claimed: resamples of a few ranks hardly differ."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredMinimum:
@@ -109,7 +112,8 @@ class Claim:
     ----------
     verdict : str
         ``holds`` where the intervals of the rank correlation are above 0, by the proven and by the
-        attained ends of the ranges; ``the opposite holds`` where both are below; else ``is open``.
+        attained ends of the ranges; ``the opposite holds`` where both are below; else, and with
+        fewer than `FEWEST_OF_CLAIM` minima, ``is open``.
     column : Column or None
         The sensitivity that it is about.
     answer : RankAnswer or None
@@ -177,6 +181,22 @@ def answers(
     BadData
         There are fewer than three minima, or the sensitivity that the claim is about is not known
         of any, or the same of all.
+
+    Examples
+    --------
+    >>> settings = SensitivitySettings(sigmas=(0.1,), methods=("crown",))
+    >>> column = main_column(settings).name
+    >>> minima = [
+    ...     MeasuredMinimum(
+    ...         key=f"m{at}", energy=0.05 + 0.01 * at, smooth_energy=0.05, weight_norm=7.0 + at % 3,
+    ...         stationary=True, stationarity=1e-9, funnel="m0", basin_log_volume=None,
+    ...         values={column: float(at * at)},
+    ...     )
+    ...     for at in range(12)
+    ... ]
+    >>> found = answers(minima, settings)
+    >>> found.claim.verdict, found.claim.answer.spearman.value
+    ('holds', 1.0)
     """
     if len(minima) < FEWEST:
         raise BadData(
@@ -309,6 +329,9 @@ def _claim(found: Answers, main: Column, stationary: int) -> Claim:
     assert answer is not None
     if answer.spearman.value is None:
         return Claim(verdict="is open", column=main, answer=answer, reason=answer.spearman.reason)
+    if answer.networks < FEWEST_OF_CLAIM:
+        few = f"{answer.networks} minima are too few for an interval, {FEWEST_OF_CLAIM} are wanted"
+        return Claim(verdict="is open", column=main, answer=answer, reason=few)
     if answer.spearman.lower is None:
         return Claim(verdict="is open", column=main, answer=answer, reason="it has no interval")
     sides = {_side(answer.spearman)}

@@ -96,6 +96,21 @@ def hop(
         For all that is drawn.
     watch : Watch, optional
         When it is over, no further hop is begun.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sensverify.landscape import FunctionEnergy
+    >>> wells = FunctionEnergy(lambda x: (x.square() - 1).square().sum(), size=2)
+    >>> found = hop(
+    ...     wells,
+    ...     torch.ones(1, 2, dtype=torch.float64),
+    ...     Hopping(hops=20, step=1.0, temperature=0.1),
+    ...     Lbfgs(longest=0.2),
+    ...     torch.Generator().manual_seed(0),
+    ... )
+    >>> sorted(set(map(tuple, found.points.round().tolist())))
+    [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)]
     """
     points = minima.clone()
     values = energy.value(points)

@@ -1,4 +1,4 @@
-"""One ordinary training on the energy of a landscape: its weights after some of its steps."""
+"""Ordinary trainings on the energy of a landscape: their weights after some of their steps."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ class Snapshot:
     step : int
     energy : float
     weights : numpy array, shape ``[size]``
+    seed : int
+        Of the start of the training.
     """
 
     step: int
     energy: float
     weights: np.ndarray
+    seed: int = 0
 
     @property
     def name(self) -> str:
-        """``step 20``."""
-        return f"step {self.step}"
+        """``seed 0, step 20``."""
+        return f"seed {self.seed}, step {self.step}"
 
 
 def training_course(
@@ -57,6 +60,15 @@ def training_course(
     ------
     BadSetting
         A number is below 1, or the rate is not above 0.
+
+    Examples
+    --------
+    >>> from sensverify.landscape import FunctionEnergy
+    >>> course = training_course(FunctionEnergy(lambda x: x.square().sum(), 2), steps=20)
+    >>> [shot.step for shot in course]
+    [0, 10, 20]
+    >>> course[-1].energy < course[0].energy
+    True
     """
     if steps < 1 or every < 1 or not 0 < rate < float("inf"):
         raise BadSetting(
@@ -72,7 +84,7 @@ def training_course(
             break
         if step % every == 0 or step == steps:
             weights = point[0].detach().numpy().copy()
-            found.append(Snapshot(step, float(values[0]), weights))
+            found.append(Snapshot(step, float(values[0]), weights, seed))
         point.grad = gradients
         optimiser.step()
     return tuple(found)

@@ -163,6 +163,14 @@ def disconnectivity(
     1997, *The topology of multidimensional potential energy surfaces*; Wales, *Energy Landscapes*,
     5.1. A funnel is what remains apart when basins that are less deep than ``depth`` are taken as
     part of the one that they join.
+
+    Examples
+    --------
+    >>> tree = disconnectivity([0.05, 0.08, 0.06], [0.09, 0.30], [(0, 1), (0, 2)])
+    >>> tree.superbasins(0.1).tolist()  # the lowest minimum of each one's basin
+    [0, 0, 2]
+    >>> tree.barriers.round(2).tolist()
+    [inf, 0.01, 0.24]
     """
     energies, saddles, links = _checked(energies, saddles, links)
     if not 0 < share < 1:

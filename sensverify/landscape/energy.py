@@ -74,6 +74,14 @@ class FunctionEnergy:
         Starts are drawn evenly from this range, in every coordinate.
     symmetry : Symmetry
         Default: none is known.
+
+    Examples
+    --------
+    >>> import torch
+    >>> bowl = FunctionEnergy(lambda x: (x - 1).square().sum(), size=2)
+    >>> values, gradients = bowl.gradient(torch.zeros(1, 2, dtype=torch.float64))
+    >>> values.tolist(), gradients.tolist()
+    ([2.0], [[-2.0, -2.0]])
     """
 
     function: Callable[[Tensor], Tensor]

@@ -58,7 +58,7 @@ class Findings:
     answers : Answers
     over : tuple of OverEstimate
     course : tuple of (Snapshot, NetworkRow)
-        Along one training.
+        Along trainings, one after the other.
     reasons : mapping from str to int
         Why something could not be measured, and of how many minima.
     samples, test : int
@@ -132,6 +132,29 @@ def findings(
     ------
     BadData
         There is no minimum; or see `answers`.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sensverify.landscape import LandscapeRequest, Search, Settings, run_landscape
+    >>> from sensverify.landscape.sensitivity import SensitivitySettings
+    >>> request = LandscapeRequest(
+    ...     data="iris", model="mlp-4-4", activation="tanh", standardise=True, scale=3.0,
+    ...     settings=Settings(search=Search(starts=10, rounds=0)),
+    ... )
+    >>> landscape = run_landscape(request, Path("land"))
+    >>> settings = SensitivitySettings(sigmas=(0.05,), methods=("exact", "crown"), gap=0.01)
+    >>> from sensverify.landscape.measuring import chosen_minima, measure_landscape
+    >>> minima = chosen_minima(landscape)
+    >>> measured = measure_landscape(landscape, Path("land"), settings, minima=minima)
+    >>> found = findings(landscape, measured, settings)
+    >>> found.answers.claim.verdict in ("holds", "the opposite holds", "is open")
+    True
+    >>> from sensverify.report.landscape.write import write_networks, write_report
+    >>> [path.name for path in write_report(found, Path("land"))][-1]
+    'report.html'
+    >>> write_networks(found, landscape, Path("networks"))[0].suffix
+    '.onnx'
     """
     database = landscape.database
     points = database.minima

@@ -135,7 +135,7 @@ class Landscape:
 
         See `sensverify.landscape.repeats.repeats`.
         """
-        if not self.request.relu:
+        if all(point.relu is None for point in self.database.minima):
             return {}
         return repeats(self.database.minima, self._relu, AroundSamples.of(self.split).x)
 

@@ -1,4 +1,4 @@
-"""Sensitivities of all minima of a landscape, and along one training, in its folder."""
+"""Sensitivities of all minima of a landscape, and along trainings, in its folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from sensverify.landscape.sensitivity import (
     main_sigma,
     measure_network,
     names_of,
+    take_measures,
 )
+from sensverify.network import Network
 from sensverify.runs.journal import Journal, RowType
 from sensverify.runs.progress import Listener, Pace
 from sensverify.runs.watch import Watch
@@ -42,14 +44,14 @@ KIND = "measurement of a landscape"
 
 @dataclass(frozen=True)
 class Entry:
-    """A network that is measured.
+    """A network that is measured: at one radius, or by its measures.
 
     Parameters
     ----------
     digest : str
         Of its weights, its activation and the settings: what is done once is not done again.
     name : str
-        Key of the minimum, or the step of the training.
+        Key of the minimum, or the seed and the step of a training, and what is measured.
     row : NetworkRow
     seconds : float
         Of wall time.
@@ -107,7 +109,7 @@ class MeasuredLandscape:
     rows : mapping from str to NetworkRow
         By key of the minimum.
     course : tuple of (Snapshot, NetworkRow)
-        Along the training.
+        Along trainings.
     complete : bool
     seconds : float
         Of wall time for what there is, of all workers together.
@@ -133,6 +135,8 @@ def chosen_minima(landscape: Landscape, count: int | None = None) -> tuple[Stati
     """
     found = landscape.database.minima
     if not found:
+        if landscape.complete:
+            raise BadData("the landscape has no minimum: every search was lost")
         raise BadData("the landscape has no minimum yet", "go on with the search")
     if count is not None and count < 1:
         raise BadSetting(f"`minima` needs a number of at least 1, got {count}")
@@ -167,14 +171,14 @@ def measure_landscape(
     settings : SensitivitySettings
     minima : sequence of StationaryPoint
     course : sequence of Snapshot
-        Of a training, measured at one radius: see `main_sigma`.
+        Of trainings, measured at one radius: see `main_sigma`.
     jobs : int
         Networks at once, each in a process of its own.
     data_dir : Path, optional
     watch : Watch, optional
         Stops the networks in hand, of which nothing is kept.
     progress : callable, optional
-        Called as a name of a network begins and ends, with an `Entry`.
+        Called as the name of a measurement begins and ends, with an `Entry`.
     workers : Workers, optional
 
     Raises
@@ -183,6 +187,25 @@ def measure_landscape(
         The journal is another file or in use.
     BackendFailure
         A process died; raised when the others are done.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sensverify.landscape import LandscapeRequest, Search, Settings, run_landscape
+    >>> from sensverify.landscape.sensitivity import SensitivitySettings
+    >>> request = LandscapeRequest(
+    ...     data="iris", model="mlp-4-4", activation="tanh", standardise=True, scale=3.0,
+    ...     settings=Settings(search=Search(starts=10, rounds=0)),
+    ... )
+    >>> landscape = run_landscape(request, Path("land"))
+    >>> settings = SensitivitySettings(sigmas=(0.05,), methods=("exact", "crown"), gap=0.01)
+    >>> lowest = chosen_minima(landscape)[:2]
+    >>> measured = measure_landscape(landscape, Path("land"), settings, minima=lowest)
+    >>> measured.complete, len(measured.rows)
+    (True, 2)
+    >>> row = measured.rows[lowest[0].key].values
+    >>> row["sensitivity(exact, sigma=0.05, all)"] <= row["sensitivity(crown, sigma=0.05, all)"]
+    True
     """
     if jobs < 1:
         raise BadSetting(f"`jobs` needs a whole number of at least 1, got {jobs}")
@@ -193,28 +216,34 @@ def measure_landscape(
         *((settings, Subject(p.key, p.final_weights, p.relu is not None)) for p in minima),
         *((alone, Subject(each.name, each.weights, request.relu)) for each in course),
     ]
-    tasks = {each.name: _task(request, each, asked, data_dir=data_dir) for asked, each in subjects}
+    parts = {
+        subject.name: _tasks(request, subject, asked, data_dir=data_dir)
+        for asked, subject in subjects
+    }
     if workers is None:
         workers = Here() if jobs == 1 else Processes(jobs, threads=1, reuse=True)
     with Journal(folder / FILE, ROWS) as journal:
+        tasks = {name: task for each in parts.values() for name, task in each.items()}
         _measure(tasks, journal, workers, watch, (jobs, progress))
-        rows = list(journal.rows)
-    return _collected(tasks, rows, [p.key for p in minima], course)
-
-
-def _collected(
-    tasks: Mapping[str, Task],
-    rows: Sequence[Entry],
-    keys: Sequence[str],
-    course: Sequence[Snapshot],
-) -> MeasuredLandscape:
-    done = {entry.digest: entry for entry in rows}
-    found = {name: done[t.key] for name, t in tasks.items() if t.key in done}
+        done = {entry.digest: entry for entry in journal.rows}
+    found = {
+        name: _joined([done[task.key].row for task in each.values()])
+        for name, each in parts.items()
+        if all(task.key in done for task in each.values())
+    }
     return MeasuredLandscape(
-        rows={key: found[key].row for key in keys if key in found},
-        course=tuple((each, found[each.name].row) for each in course if each.name in found),
-        complete=len(found) == len(tasks),
-        seconds=sum(entry.seconds for entry in found.values()),
+        rows={point.key: found[point.key] for point in minima if point.key in found},
+        course=tuple((each, found[each.name]) for each in course if each.name in found),
+        complete=len(found) == len(parts),
+        seconds=sum(done[task.key].seconds for task in tasks.values() if task.key in done),
+    )
+
+
+def _joined(rows: Sequence[NetworkRow]) -> NetworkRow:
+    """The measurements of a network, task by task, as one."""
+    return NetworkRow(
+        values={name: value for row in rows for name, value in row.values.items()},
+        reasons={what: why for row in rows for what, why in row.reasons.items()},
     )
 
 
@@ -258,27 +287,50 @@ def _measure(
         raise failure
 
 
-def _task(
+def _tasks(
     request: LandscapeRequest,
     subject: Subject,
     settings: SensitivitySettings,
     *,
     data_dir: Path | None,
+) -> dict[str, Task]:
+    """The tasks of a network by name: one a radius, and one for its measures.
+
+    So who asks for another radius, or for measures, has the others already.
+    """
+    asked = {
+        f"sigma {sigma:.6g}": replace(settings, sigmas=(sigma,), measures=()).plain()
+        for sigma in settings.sigmas
+    }
+    if settings.measures:
+        asked["measures"] = {"sigmas": [settings.sigmas[0]], "measures": list(settings.measures)}
+    return {
+        f"{subject.name}, {what}": _task(request, subject, each, data_dir=data_dir)
+        for what, each in asked.items()
+    }
+
+
+def _task(
+    request: LandscapeRequest,
+    subject: Subject,
+    settings: Mapping[str, Any],
+    *,
+    data_dir: Path | None,
 ) -> Task:
-    """A network as a task, whose key tells what is measured of what."""
+    """A measurement as a task, whose key tells what is measured of what."""
     asked = request.as_dict()["landscape"]
     plain = {
         "landscape": {name: value for name, value in asked.items() if name != "title"},
         "weights": packed(subject.weights),
         "relu": subject.relu,
-        "settings": settings.plain(),
+        "settings": settings,
     }
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
     data = {
         "request": json.dumps(request.as_dict()),
         "weights": plain["weights"],
         "relu": subject.relu,
-        "settings": settings.plain(),
+        "settings": settings,
         "data_dir": None if data_dir is None else str(data_dir),
     }
     return Task(digest, "sensverify.landscape.measuring:work", data)
@@ -286,17 +338,27 @@ def _task(
 
 def work(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any] | None:
     """Measure one network; None where the watch stopped it before its end."""
-    energy, samples = _loaded(data["request"], data["relu"], data["data_dir"])
+    _, samples = _loaded(data["request"], data["relu"], data["data_dir"])
     settings = SensitivitySettings.of(data["settings"])
-    module = energy.with_weights(unpacked(data["weights"]))
+    row: NetworkRow | None
     try:
-        network = from_module(module, samples.x.shape[1:])
-        row = measure_network(network, samples, settings, watch=watch)
+        network = _network(data["request"], data["relu"], data["data_dir"], data["weights"])
+        if settings.measures:
+            row = take_measures(network, samples, settings)
+        else:
+            row = measure_network(network, samples, settings, watch=watch)
     except (MissingRule, Unbounded) as error:
-        row = NetworkRow(values=dict.fromkeys(names_of(settings)), reasons={"network": str(error)})
+        names = settings.measures or names_of(settings)
+        row = NetworkRow(values=dict.fromkeys(names), reasons={"network": str(error)})
     if row is None:
         return None
     return {"values": dict(row.values), "reasons": dict(row.reasons)}
+
+
+@lru_cache(maxsize=1)
+def _network(request: str, relu: bool, data_dir: str | None, weights: str) -> Network:
+    energy, samples = _loaded(request, relu, data_dir)
+    return from_module(energy.with_weights(unpacked(weights)), samples.x.shape[1:])
 
 
 @lru_cache(maxsize=4)

@@ -107,6 +107,18 @@ def minimise(
         Symmetric and positive: what is known of the inverse Hessians beforehand. Default: nothing.
     watch : Watch, optional
         When it is over, the points are given as they are.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sensverify.landscape import FunctionEnergy
+    >>> wells = FunctionEnergy(lambda x: (x.square() - 1).square().sum(), size=2)
+    >>> starts = torch.tensor([[0.5, 0.5], [-2.0, 0.1]], dtype=torch.float64)
+    >>> ends = minimise(gradient_of(wells), starts)
+    >>> ends.converged.tolist()
+    [True, True]
+    >>> ends.points.round(decimals=3).tolist()
+    [[1.0, 1.0], [-1.0, 1.0]]
     """
     state = _State(gradient, starts.clone(), settings, inverse)
     for _ in range(settings.steps):

@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from sensverify.bounds.tensors import flattened
 from sensverify.errors import BadData, BadSetting
-from sensverify.landscape.activations import ENTRYWISE, ODD, check_smooth
+from sensverify.landscape.activations import ENTRYWISE, ODD, check_smooth, kinked
 from sensverify.landscape.energy import FunctionEnergy
 from sensverify.landscape.layered import LayeredLoss
 from sensverify.landscape.layout import Layout
@@ -88,6 +88,19 @@ class NetworkEnergy(FunctionEnergy):
         The penalty is negative or no number, a kink is not allowed, or the loss has chance in it.
     BadData
         See `Samples`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from torch import nn
+    >>> xor = Samples(np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0]))
+    >>> module = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2))
+    >>> energy = NetworkEnergy(module, xor, l2=0.01)
+    >>> energy.size, energy.symmetry.order  # two neurons to exchange, and two signs to turn
+    (12, 8)
+    >>> round(float(energy.value(torch.zeros(1, 12, dtype=torch.float64))), 4)  # log(2)
+    0.6931
     """
 
     def __init__(
@@ -109,6 +122,7 @@ class NetworkEnergy(FunctionEnergy):
         _check_loss(loss, kinks=kinks)
         if not kinks:
             check_smooth(module)
+        self.kinked = bool(kinked(module) or _kinked_terms(loss))
         prepared = deepcopy(module).double().eval()
         self.layout = Layout.of(prepared)
         self._inner = _LossModule(prepared, loss, self.layout)
@@ -257,6 +271,10 @@ class _LossModule(nn.Module):
         return self._loss(step)[0]
 
 
+def _kinked_terms(loss: Loss) -> list[str]:
+    return [call.name for _, call in loss.terms if call.name not in SMOOTH_TERMS]
+
+
 def _check_loss(loss: Loss, *, kinks: bool) -> None:
     if loss.operators or loss.perturbs:
         raise BadSetting(
@@ -264,7 +282,7 @@ def _check_loss(loss: Loss, *, kinks: bool) -> None:
             "no second derivatives",
             f"take {', '.join(SMOOTH_TERMS)}; a penalty on all weights and biases is `l2`",
         )
-    others = [call.name for _, call in loss.terms if call.name not in SMOOTH_TERMS]
+    others = _kinked_terms(loss)
     if others and not kinks:
         raise BadSetting(
             f"the loss term '{others[0]}' is not known to be smooth",

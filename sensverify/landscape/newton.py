@@ -110,6 +110,17 @@ def polish(
     -------
     Polished
         Where ``converged`` is false, no such point was reached.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sensverify.landscape import FunctionEnergy
+    >>> wells = FunctionEnergy(lambda x: (x.square() - 1).square().sum(), size=2)
+    >>> saddle = polish(wells, torch.tensor([0.1, 0.9], dtype=torch.float64), index=1)
+    >>> (saddle.converged, saddle.negative, round(saddle.value, 6))
+    (True, 1, 1.0)
+    >>> saddle.spectrum.round(decimals=3).tolist()
+    [-4.0, 8.0]
     """
     check_dense(energy)
     go = _stepped if index else _descended

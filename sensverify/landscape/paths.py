@@ -110,6 +110,20 @@ def descend(
     settings : Descent
     watch : Watch, optional
         When it is over, the paths end where they are.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sensverify.landscape import FunctionEnergy
+    >>> wells = FunctionEnergy(lambda x: (x.square() - 1).square().sum(), size=2)
+    >>> saddles = torch.tensor([[0.0, 1.0], [0.0, 1.0]], dtype=torch.float64)
+    >>> ways = torch.tensor([[1.0, 0.0], [-1.0, 0.0]], dtype=torch.float64)
+    >>> found = descend(wells, saddles, ways)
+    >>> found.points.round(decimals=3).tolist()
+    [[1.0, 1.0], [-1.0, 1.0]]
+    >>> path = found.paths[0]
+    >>> path.energies[[0, -1]].round(6).tolist(), path.lengths[[0, -1]].round(3).tolist()
+    ([1.0, 0.0], [0.0, 1.0])
     """
     state = _Descending(energy, saddles, directions, settings)
     for _ in range(settings.steps):

@@ -14,7 +14,8 @@ Kind = Literal["minimum", "saddle"]
 
 @dataclass(frozen=True, eq=False)
 class ReluEnd:
-    """The end of a minimum of the smooth energy as its activation becomes ReLU.
+    """The end of a descent on an energy with kinks: of a minimum as its activation becomes ReLU, or
+    of a search with ReLU itself.
 
     Parameters
     ----------
@@ -56,13 +57,13 @@ class StationaryPoint:
     weights : numpy array, shape ``[size]``, float64
     energy, gradient_norm : float
     spectrum : numpy array, shape ``[size]``
-        Eigenvalues of the Hessian, ascending.
+        Eigenvalues of the Hessian, ascending; NaN at kinks, where there is none.
     negative, zero : int
         Numbers of eigenvalues below ``-zero_tolerance`` and within it.
     zero_tolerance : float
         In the units of the eigenvalues.
     stationary : bool
-        Whether the gradient was within its tolerance.
+        Whether the gradient was within its tolerance; of an end at kinks, whether that passed.
     origin : str
         What found it first: ``start``, ``hop``, ``climb``, ``path``.
     relu : ReluEnd, optional
@@ -96,9 +97,9 @@ class StationaryPoint:
     @property
     def log_volume(self) -> float:
         """``-sum(log(eigenvalue)) / 2`` over the positive eigenvalues: of the basin, as a Gaussian
-        has it, but for a constant; NaN where there are zero modes.
+        has it, but for a constant; NaN where there are zero modes, and at kinks.
         """
-        if self.zero:
+        if self.zero or not np.isfinite(self.spectrum).all():
             return float("nan")
         positive = self.spectrum[self.spectrum > self.zero_tolerance]
         return float(-0.5 * np.log(positive).sum())

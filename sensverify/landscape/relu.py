@@ -107,6 +107,28 @@ def continue_to_relu(
     -------
     tuple of ReluEnd
         One for each minimum, in their order; those that are not stationary are marked.
+
+    Examples
+    --------
+    The minimum of ``relu(x - 1) + relu(1 - x)`` is a kink, where no gradient is 0:
+
+    >>> import torch
+    >>> from torch.nn.functional import relu, softplus
+    >>> from sensverify.landscape import FunctionEnergy
+    >>> def smooth(beta):
+    ...     def function(x):
+    ...         return (softplus(x - 1, beta) + softplus(1 - x, beta)).sum()
+    ...     return FunctionEnergy(function, 1)
+    >>> (end,) = continue_to_relu(
+    ...     smooth,
+    ...     FunctionEnergy(lambda x: (relu(x - 1) + relu(1 - x)).sum(), 1),
+    ...     torch.ones(1, 1, dtype=torch.float64),
+    ...     10.0,
+    ...     Continuation(),
+    ...     torch.Generator().manual_seed(0),
+    ... )
+    >>> (end.passed, round(end.energy, 3), end.stationarity < 1e-6)
+    (True, 0.0, True)
     """
     watch = watch or Watch()
     points = minima
@@ -120,18 +142,31 @@ def continue_to_relu(
     for point in points:
         if watch.over:
             break
-        ends.append(_judged(relu, point, settings, generator, watch))
+        ends.append(judged(relu, point, settings, generator, watch))
     return tuple(ends)
 
 
-def _judged(
+def judged(
     energy: Energy,
     point: Tensor,
     settings: Continuation,
     generator: torch.Generator,
     watch: Watch,
 ) -> ReluEnd:
-    """The end after steps along the shortest combination, and its figures."""
+    """The end of a descent on an energy with kinks, and how stationary it is.
+
+    Parameters
+    ----------
+    energy : Energy
+        With kinks.
+    point : Tensor, shape ``[size]``
+        Where the descent ended; steps along the shortest combination go on from there.
+    settings : Continuation
+    generator : torch.Generator
+        For the points where gradients are taken.
+    watch : Watch
+        When it is over, no further step is taken.
+    """
     own, shortest = _gradients(energy, point, settings, generator)
     value = float(energy.value(point[None])[0])
     for _ in range(settings.polish if settings.convention == "shortest" else 0):
@@ -200,6 +235,13 @@ def shortest_combination(gradients: Tensor) -> Tensor:
     ------
     BackendFailure
         The solver did not end.
+
+    Examples
+    --------
+    >>> import torch
+    >>> gradients = torch.tensor([[1.0, 2.0], [1.0, -2.0], [3.0, 0.0]], dtype=torch.float64)
+    >>> (shortest_combination(gradients).round(decimals=6) + 0.0).tolist()
+    [1.0, 0.0]
     """
     from scipy.optimize import nnls
 

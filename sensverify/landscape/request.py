@@ -88,11 +88,10 @@ class LandscapeRequest:
                 f"`relu` continues softplus to ReLU, and the activation is '{self.activation}'",
                 "give `activation` softplus(beta=10), or leave `relu` out",
             )
-        for name in ("l2", "scale"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise BadSetting(
-                    f"`{name}` needs a number of at least 0, got {getattr(self, name)}"
-                )
+        if not 0 <= self.l2 < float("inf"):
+            raise BadSetting(f"`l2` needs a number of at least 0, got {self.l2}")
+        if not 0 < self.scale < float("inf"):
+            raise BadSetting(f"`scale` needs a number above 0, got {self.scale}")
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -105,9 +104,8 @@ class LandscapeRequest:
             )
         if self.kinks:
             found.append(
-                "kinks are taken as they are: a descent that ends at one, where no gradient is 0, "
-                "is lost, and the curvatures are those of the smooth piece that automatic "
-                "differentiation sees"
+                "kinks are taken as they are: ends of descents at kinks have no curvatures, and "
+                "are marked unless a combination of gradients nearby is nearly 0"
             )
         return tuple(found)
 
@@ -238,6 +236,17 @@ def read_landscape(path: Path) -> LandscapeRequest:
         The file cannot be read or is no TOML.
     BadSetting, UnknownName
         Its contents are no landscape; the message says where.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> text = '[landscape]\\ndata = "iris"\\nmodel = "mlp-8"\\nactivation = "tanh"'
+    >>> _ = Path("iris.toml").write_text(text)
+    >>> asked = read_landscape(Path("iris.toml"))
+    >>> asked.l2, asked.settings.search.starts
+    (0.001, 32)
+    >>> asked.energy().size
+    67
     """
     return read_toml(path, partial(LandscapeRequest.of, folder=path.parent))
 

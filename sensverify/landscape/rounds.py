@@ -195,6 +195,19 @@ def explore(
         When it is over, the stages that are done are given.
     progress : callable, optional
         Called after every stage.
+
+    Examples
+    --------
+    >>> from sensverify.landscape import FunctionEnergy, Search, Settings
+    >>> wells = FunctionEnergy(
+    ...     lambda x: (x.square() - 1).square().sum(), size=2, low=-2.0, high=2.0
+    ... )
+    >>> database = explore(wells, Settings(search=Search(starts=12, rounds=2, climbs=8)))
+    >>> len(database.minima), len(database.saddles)
+    (4, 4)
+    >>> link = database.links[0]
+    >>> link.connects, database.points[link.saddle].negative
+    (True, 1)
     """
     database = Database(energy.symmetry, settings.alike)
     stages = rounds(settings, database)

@@ -109,6 +109,7 @@ def _plain_point(point: StationaryPoint) -> dict[str, Any]:
         "zero_tolerance": point.zero_tolerance,
         "stationary": point.stationary,
         "origin": point.origin,
+        "relu": None if point.relu is None else _plain_end(point.relu),
     }
 
 
@@ -134,6 +135,8 @@ def _point(values: Mapping[str, Any]) -> StationaryPoint:
         zero_tolerance=float(values["zero_tolerance"]),
         stationary=bool(values["stationary"]),
         origin=str(values["origin"]),
+        # Journals of before have none.
+        relu=None if values.get("relu") is None else _end(values["relu"]),
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from sensverify.errors import BadSetting, InputError
+from sensverify.landscape.curvature import check_dense
 from sensverify.landscape.database import Database
 from sensverify.landscape.folder import Landscape, open_landscape
 from sensverify.landscape.request import LandscapeRequest
@@ -56,20 +57,39 @@ def run_landscape(
     Raises
     ------
     InputError
-        The folder holds something else, or the energy cannot be made as asked.
+        The folder holds something else, or the energy cannot be made as asked, or has more weights
+        than a Hessian can be held of.
     BackendFailure
         A process died; raised when the other tasks of the stage are done.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sensverify.landscape import LandscapeRequest, Search, Settings
+    >>> request = LandscapeRequest(
+    ...     data="iris", model="mlp-4", activation="tanh", standardise=True,
+    ...     settings=Settings(search=Search(starts=4, rounds=1, climbs=2)),
+    ... )
+    >>> landscape = run_landscape(request, Path("land"))
+    >>> landscape.complete, len(landscape.database.minima) > 1
+    (True, True)
+    >>> lowest = landscape.database.minima[0]
+    >>> lowest.stationary, landscape.module(lowest.key)[-1]
+    (True, Linear(in_features=4, out_features=3, bias=True))
     """
     if jobs < 1:
         raise BadSetting(f"`jobs` needs a whole number of at least 1, got {jobs}")
     watch = watch if watch is not None else Watch()
     # What is wrong is said before the folder is made.
     energy = request.energy(split=request.split(data_dir=data_dir))
-    if workers is None:
-        workers = Here() if jobs == 1 else Processes(jobs, threads=1, reuse=True)
-    with open_landscape(out, request, resume=resume) as journal:
+    check_dense(energy)
+    with ExitStack() as stack:
+        journal = stack.enter_context(open_landscape(out, request, resume=resume))
+        if workers is None and jobs > 1:
+            # Kept from stage to stage.
+            workers = stack.enter_context(Processes(jobs, threads=1, reuse=True))
         run = _Run(request, Database(energy.symmetry, request.settings.alike), journal)
-        run.search(workers, watch, (jobs, progress, data_dir))
+        run.search(workers or Here(), watch, (jobs, progress, data_dir))
     return Landscape.read(out, data_dir=data_dir)
 
 

@@ -116,6 +116,19 @@ def climb(
     settings : Climb
     watch : Watch, optional
         When it is over, the points are given as they are.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sensverify.landscape import FunctionEnergy
+    >>> wells = FunctionEnergy(lambda x: (x.square() - 1).square().sum(), size=2)
+    >>> minimum = torch.ones(1, 2, dtype=torch.float64)
+    >>> along = torch.tensor([[-1.0, 0.0]], dtype=torch.float64)
+    >>> found = climb(wells, minimum + 0.1 * along, along)
+    >>> (bool(found.converged), round(float(found.curvatures), 3))
+    (True, -4.0)
+    >>> (found.points.round(decimals=3) + 0.0).tolist()
+    [[0.0, 1.0]]
     """
     count = max(1, _HELD // energy.size**2)
     found = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import process_time
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from sensverify.landscape.minimise import Minimised, gradient_of, minimise
 from sensverify.landscape.newton import Polished, polish
 from sensverify.landscape.paths import descend
 from sensverify.landscape.points import DescentPath, StationaryPoint
+from sensverify.landscape.relu import judged
 from sensverify.landscape.rows import Found, FoundLink
 from sensverify.landscape.saddles import climb
 from sensverify.landscape.settings import Settings
@@ -268,6 +270,34 @@ def _take_minima(
         _take_minimum(energy, point, settings, gathered, origin, watch)
 
 
+def _take_end(
+    energy: Energy,
+    point: Tensor,
+    settings: Settings,
+    gathered: _Gathered,
+    origin: str,
+    watch: Watch | None,
+) -> int:
+    """The place of a descent's end at kinks, with how stationary it is and without curvatures."""
+    generator = torch.Generator().manual_seed(settings.search.seed)
+    end = judged(energy, point, settings.relu, generator, watch or Watch())
+    gathered.points.append(
+        StationaryPoint(
+            weights=end.weights,
+            energy=end.energy,
+            gradient_norm=end.gradient_norm,
+            spectrum=np.full(energy.size, np.nan),
+            negative=0,
+            zero=0,
+            zero_tolerance=0.0,
+            stationary=end.passed,
+            origin=origin,
+            relu=end,
+        )
+    )
+    return len(gathered.points) - 1
+
+
 def _take_minimum(
     energy: Energy,
     point: Tensor,
@@ -277,6 +307,10 @@ def _take_minimum(
     watch: Watch | None,
 ) -> int | None:
     """The place of the minimum near a point; None where there is none."""
+    if getattr(energy, "kinked", False):
+        norm = float(energy.gradient(point[None])[1].norm())
+        if not norm <= settings.descent.tolerance:
+            return _take_end(energy, point, settings, gathered, origin, watch)
     for _ in range(NUDGES + 1):
         found = polish(energy, point, settings.newton, watch=watch)
         if found.converged and found.negative == 0:

@@ -30,6 +30,9 @@ def read_toml(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
     try:
         with reading(path):
             document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except InputError:
+        # It is a ValueError, too.
+        raise
     except UnicodeDecodeError:
         raise InputError(f"'{path}' is no text in UTF-8") from None
     # Beside its own errors: a whole number of thousands of digits, and lists a thousand deep.

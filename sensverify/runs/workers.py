@@ -23,7 +23,7 @@ from math import inf
 from multiprocessing import connection
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from sensverify.errors import BackendFailure, SensverifyError
 from sensverify.runs.watch import STOPPING, TimeUp, Watch
@@ -172,6 +172,11 @@ class Processes:
         Seconds that tasks have to end themselves when the watch is over.
     grace : float
         Seconds past its limit after which a task's process is ended.
+
+    Notes
+    -----
+    As a context manager it keeps processes from one `run` to the next, where they are reused, and
+    ends them at its own end.
     """
 
     def __init__(
@@ -186,13 +191,23 @@ class Processes:
         self._count, self._threads, self._reuse = count, threads, reuse
         self._patience, self._grace = patience, grace
         self._stop_at = inf
+        self._kept: list[_Worker] | None = None
+
+    def __enter__(self) -> Self:
+        self._kept = []
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self._kept or ():
+            worker.end()
+        self._kept = None
 
     def run(
         self, tasks: Iterable[Task], watch: Watch, report: Callable[[Task, float], None]
     ) -> Generator[Ended, None, None]:
         """See `Workers.run`."""
         waiting = deque(tasks)
-        workers: list[_Worker] = []
+        workers = self._taken(report)
         told = False
         try:
             while True:
@@ -220,7 +235,21 @@ class Processes:
                         yield ended
         finally:
             for worker in workers:
+                if self._kept is None or worker.dead or worker.task is not None:
+                    worker.end()
+                else:
+                    self._kept.append(worker)
+
+    def _taken(self, report: Callable[[Task, float], None]) -> list[_Worker]:
+        """The processes that were kept, without those that died meanwhile."""
+        kept = self._kept or []
+        for worker in kept:
+            worker.hear(report)
+            if worker.dead:
                 worker.end()
+        if self._kept is not None:
+            self._kept = []
+        return [worker for worker in kept if not worker.dead]
 
     def stop(self) -> None:
         """See `Workers.stop`."""

@@ -20,8 +20,9 @@ from sensverify.bounds.threads import torch_threads
 from sensverify.core.record import RunRecord, versions
 from sensverify.data.split import Split
 from sensverify.errors import BackendFailure, BadCheckpoint, BadSetting
-from sensverify.formats.modules.opaque import from_any_module
+from sensverify.formats.modules.opaque import Imported
 from sensverify.measures.metrics import Metrics
+from sensverify.network import Network
 from sensverify.runs.watch import Watch
 from sensverify.training import engine
 from sensverify.training.directory.checkpoints import (
@@ -137,6 +138,7 @@ def fit(
     notes = {"model": description} if isinstance(description, str) else dict(description or {})
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     metrics: dict[str, Metrics] | None
+    trained: Imported | None = None
     with _training_modes(module):
         plan = make_plan(module, split, loss, settings)
         if out is not None:
@@ -151,15 +153,19 @@ def fit(
                     if run is not None:
                         _write_initial(module, plan, run)
                     outcome = _train(module, plan, run, watch, progress)
-                    metrics = None if outcome.interrupted else _measured(module, plan, watch)
+                    metrics = None
+                    if not outcome.interrupted:
+                        trained = Imported.of(module.to(plan.settings.device), plan.input_shape)
+                        metrics = _measured(trained.network, plan, watch)
             finally:
                 module.to(device)
                 _drop_gradients(module)
             if run is not None and finished is None and metrics is not None:
                 _write(module, plan, run, outcome, metrics, str(notes.get("recipe", plan.recipe)))
+    make = Imported.of if trained is None else trained.again
     return TrainResult(
         module=module,
-        network=from_any_module(module, plan.input_shape),
+        network=make(module, plan.input_shape).network,
         metrics_train=None if metrics is None else metrics["train"],
         metrics_test=None if metrics is None else metrics["test"],
         epochs=outcome.epochs,
@@ -235,11 +241,9 @@ def _write_initial(module: nn.Module, plan: Plan, run: RunDirectory) -> None:
             export_onnx(module, plan.input_shape, run.path / INITIAL)
 
 
-def _measured(module: nn.Module, plan: Plan, watch: Watch) -> dict[str, Metrics] | None:
+def _measured(network: Network, plan: Plan, watch: Watch) -> dict[str, Metrics] | None:
     """The final metrics; None where the watch was over before they were there."""
-    device = torch.device(plan.settings.device)
-    module.to(device)
-    measuring = Measuring(from_any_module(module, plan.input_shape), plan, device)
+    measuring = Measuring(network, plan, torch.device(plan.settings.device))
     with torch_threads(plan.settings.threads):
         metrics = {
             "train": measuring.take(plan.final_train, watch, final=True),

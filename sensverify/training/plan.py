@@ -15,7 +15,7 @@ from sensverify.classification.samples import Samples
 from sensverify.data.dataset import Dataset, value_range
 from sensverify.data.split import Split
 from sensverify.errors import BadData, BadSetting, InputError, UnsupportedOperator
-from sensverify.formats.modules.opaque import from_any_module
+from sensverify.formats.modules.opaque import Imported
 from sensverify.measures.metrics import BOUNDED
 from sensverify.network import Network
 from sensverify.training.augment import Augmentation
@@ -53,6 +53,8 @@ class Plan:
         What is done to the images of a mini-batch.
     pixels : (low, high)
         Values of black and of white, for it.
+    imported : Imported or None
+        The module when it was checked, for whoever trains that one; None in other processes.
     """
 
     recipe: Recipe
@@ -66,10 +68,17 @@ class Plan:
     unverifiable: str | None = None
     augmentation: Augmentation | None = None
     pixels: tuple[float, float] = (0.0, 1.0)
+    imported: Imported | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
         return tuple(self.train.x.shape[1:])
+
+    def network_of(self, module: nn.Module) -> Network:
+        """The network of the module before its first step."""
+        if self.imported is None:
+            return Imported.of(module, self.input_shape).network
+        return self.imported.again(module, self.input_shape).network
 
     @property
     def batches(self) -> Batches:
@@ -115,7 +124,8 @@ def make_plan(
     _check_module(module)
     check_engine(settings)
     split, held = _cut(split, settings)
-    network = from_any_module(module, split.train.x.shape[1:])
+    imported = Imported.of(module, split.train.x.shape[1:])
+    network = imported.network
     if recipe.operators and network.opaque is not None:
         raise UnsupportedOperator(
             f"the loss '{recipe}' needs bounds, or weights layer by layer: {network.opaque.reason}",
@@ -155,6 +165,7 @@ def make_plan(
         unverifiable=None if network.opaque is None else network.opaque.reason,
         augmentation=augmentation,
         pixels=pixels,
+        imported=imported,
     )
     if plan.batches.smallest < settings.devices:
         raise BadSetting(

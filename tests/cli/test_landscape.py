@@ -62,6 +62,13 @@ def test_a_file_that_is_none_begins_nothing(old: str, new: str, words: str, tmp_
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_that_is_not_there_is_said_to_be_that(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        run("run", str(tmp_path / "a.toml"), "--out", str(tmp_path / "out"))
+    assert "No such file" in str(caught.value)
+    assert "no TOML" not in str(caught.value)
+
+
 def test_a_folder_without_a_landscape_has_nothing_to_list(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no landscape"):
         run("list", str(tmp_path))

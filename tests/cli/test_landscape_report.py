@@ -94,6 +94,7 @@ def test_a_landscape_without_an_answer_is_one_line(
         (("--jobs", "0"), "--jobs"),
         (("--resamples", "0"), "--resamples"),
         (("--training-steps", "-1"), "--training-steps"),
+        (("--trainings", "0"), "--trainings"),
     ],
 )
 def test_options_that_cannot_be(folder: Path, options: tuple[str, ...], said: str) -> None:

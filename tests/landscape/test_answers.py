@@ -102,6 +102,15 @@ def test_ends_of_ranges_that_disagree_leave_it_open() -> None:
     assert answers(rows, SETTINGS).claim.verdict == "is open"
 
 
+def test_few_minima_claim_nothing_however_well_they_are_ordered() -> None:
+    for count, verdict in ((9, "is open"), (10, "holds")):
+        claim = answers(minima(count, lambda energy, _: energy), SETTINGS).claim
+        assert claim.verdict == verdict
+        assert claim.answer is not None
+        assert claim.answer.spearman.value == pytest.approx(1)
+    assert "9 minima are too few" in answers(minima(9, rising), SETTINGS).claim.reason
+
+
 def test_without_resamples_nothing_is_claimed() -> None:
     claim = answers(minima(50, rising), SETTINGS, resamples=0).claim
     assert (claim.verdict, claim.reason) == ("is open", "it has no interval")

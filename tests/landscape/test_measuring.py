@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from sensverify.errors import BadData, BadSetting, InputError
+from sensverify.formats.modules import from_module
 from sensverify.landscape.course import Snapshot, training_course
 from sensverify.landscape.energy import FunctionEnergy
 from sensverify.landscape.findings import file_names, findings, tree_of
@@ -26,7 +28,13 @@ from sensverify.landscape.measuring import (
     measure_landscape,
 )
 from sensverify.landscape.points import Link
-from sensverify.landscape.sensitivity import AroundSamples, Column, SensitivitySettings
+from sensverify.landscape.sensitivity import (
+    AroundSamples,
+    Column,
+    SensitivitySettings,
+    measure_network,
+    names_of,
+)
 from sensverify.runs.journal import read_journal
 from sensverify.runs.watch import Watch
 from tests.landscape.folders import PATH, write_landscape
@@ -67,6 +75,29 @@ def test_other_settings_are_measured_beside(landscape: Landscape, tmp_path: Path
     measure_landscape(landscape, tmp_path, other, minima=chosen_minima(landscape))
     assert len(entries(tmp_path)) == 8
     assert measure(landscape, tmp_path).complete
+
+
+def test_another_radius_or_a_measure_leaves_what_is_measured(
+    landscape: Landscape, tmp_path: Path
+) -> None:
+    measure(landscape, tmp_path)
+    minima = chosen_minima(landscape)
+    more = replace(SETTINGS, sigmas=(0.05, 0.1), measures=("l2",))
+    found = measure_landscape(landscape, tmp_path, more, minima=minima)
+    kept = entries(tmp_path)
+    assert len(kept) == 4 + 4 + 4
+    assert [each.name.partition(", ")[2] for each in kept].count("sigma 0.05") == 4
+    assert [each.name.partition(", ")[2] for each in kept].count("measures") == 4
+    network = from_module(landscape.module(minima[0].key), (4,))
+    whole = measure_network(network, AroundSamples.of(landscape.split), more)
+    assert whole is not None
+    row = found.rows[minima[0].key]
+    assert dict(row.values) == dict(whole.values)
+    assert set(row.values) == set(names_of(more))
+    assert dict(row.reasons) == dict(whole.reasons)
+    # Another gap is another measurement.
+    measure_landscape(landscape, tmp_path, replace(SETTINGS, gap=0.1), minima=minima)
+    assert len(entries(tmp_path)) == 16
 
 
 def test_who_stops_loses_nothing(landscape: Landscape, tmp_path: Path) -> None:
@@ -164,8 +195,11 @@ def test_some_minima_are_even_steps_from_the_lowest_to_the_highest(landscape: La
 
 
 def test_a_landscape_without_a_minimum_is_refused(tmp_path: Path) -> None:
+    begun = write_landscape(tmp_path / "land", 0)
     with pytest.raises(BadData, match="no minimum yet"):
-        chosen_minima(write_landscape(tmp_path / "land", 0))
+        chosen_minima(begun)
+    with pytest.raises(BadData, match="every search was lost"):
+        chosen_minima(replace(begun, complete=True))
 
 
 def test_the_samples_are_all_flowers_of_which_thirty_are_for_tests(landscape: Landscape) -> None:
@@ -205,6 +239,9 @@ def test_a_training_goes_down_and_begins_at_the_start() -> None:
     assert course[-1].energy < 0.1 * course[0].energy
     again = training_course(energy, steps=105, every=50, rate=0.05)
     assert [each.energy for each in again] == [each.energy for each in course]
+    other = training_course(energy, steps=105, every=50, rate=0.05, seed=4)
+    assert other[0].energy != course[0].energy
+    assert not {each.name for each in course} & {each.name for each in other}
 
 
 def test_a_training_ends_where_its_energy_does() -> None:

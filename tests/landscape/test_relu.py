@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sensverify.landscape import FunctionEnergy, ReluEnd
+from sensverify.landscape import FunctionEnergy, LandscapeRequest, ReluEnd, Settings
 from sensverify.landscape.relu import Continuation, continue_to_relu
+from sensverify.landscape.rows import from_plain, to_plain
+from sensverify.landscape.search import from_starts
 from sensverify.runs.watch import Watch
 
 SETTINGS = Continuation(last=1e4, steps=100, gradients=20)
@@ -85,6 +89,47 @@ def test_steps_along_the_shortest_combination_go_down() -> None:
     for before, after in zip(ends(plain), ends(polished), strict=True):
         assert after.energy < before.energy
     assert ends(polished)[1].passed
+
+
+class Kinked(FunctionEnergy):
+    """Says of itself that gradients jump."""
+
+    kinked = True
+
+
+def test_a_search_with_kinks_keeps_its_ends_and_says_how_stationary_each_is() -> None:
+    starts = torch.tensor([[0.4, 0.2], [-1.0, 3.0]], dtype=torch.float64)
+    settings = Settings(relu=replace(SETTINGS, polish=30))
+    found = from_starts(Kinked(kink, 2), starts, settings)
+    assert not found.lost
+    for point in found.points:
+        assert point.weights == pytest.approx([0, 1], abs=1e-3)
+        assert point.relu is not None
+        assert point.stationary is point.relu.passed is True
+        assert (point.kind, np.isnan(point.spectrum).all()) == ("minimum", True)
+        assert np.isnan(point.log_volume)
+    plain = json.loads(json.dumps(to_plain(found)))
+    for point, again in zip(found.points, from_plain(plain).points, strict=True):
+        assert vars(again.relu).keys() == vars(point.relu).keys()
+        assert again.relu.stationarity == point.relu.stationarity  # type: ignore[union-attr]
+    strict = replace(settings, relu=replace(settings.relu, tolerance=1e-30, polish=0))
+    marked = from_starts(Kinked(kink, 2), starts, strict)
+    assert [point.stationary for point in marked.points] == [False, False]
+    # Without the word of the energy, nothing that ends there is a minimum.
+    assert from_starts(FunctionEnergy(kink, 2), starts, settings).lost == {"not converged": 2}
+
+
+def test_minima_between_kinks_are_minima_as_any() -> None:
+    apart = Kinked(lambda point: (point - 1).square().sum() + torch.relu(point - 5).sum(), 2)
+    (point,) = from_starts(apart, torch.zeros(1, 2, dtype=torch.float64), Settings()).points
+    assert (point.stationary, point.relu) == (True, None)
+    assert point.spectrum == pytest.approx([2, 2])
+
+
+def test_networks_know_whether_they_have_kinks() -> None:
+    asked = LandscapeRequest(data="iris", model="mlp-3", activation="relu", kinks=True)
+    assert asked.energy().kinked
+    assert not replace(asked, activation="tanh").energy().kinked
 
 
 class Stopping:

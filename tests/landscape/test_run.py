@@ -177,6 +177,12 @@ def test_another_landscape_is_refused(folder: Path) -> None:
         run_landscape(REQUEST, folder, resume=True, jobs=0)
 
 
+def test_a_network_that_is_too_large_begins_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="7,123 weights are too many"):
+        run_landscape(replace(REQUEST, model="mlp-80-80"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_of_something_else_is_no_landscape(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no landscape"):
         Landscape.read(tmp_path)

@@ -75,6 +75,23 @@ def test_processes_are_kept_or_not() -> None:
         assert {(each.row or {})["runs"] for each in found.values()} == runs
 
 
+def test_processes_are_kept_from_run_to_run_as_long_as_it_is_asked_for() -> None:
+    with Processes(2, reuse=True) as workers:
+        first = ends(workers, task("0", number=0), task("1", number=1))
+        ids = {(each.row or {})["process"] for each in first.values()}
+        again = [
+            ends(workers, task(str(number), number=number))[str(number)] for number in range(3)
+        ]
+        assert {(each.row or {})["process"] for each in again} <= ids
+        # One that dies meanwhile costs nothing.
+        for each in ids:
+            os.kill(each, signal.SIGKILL)
+            until(lambda each=each: not alive(each))  # type: ignore[misc]
+        (row,) = (each.row or {} for each in ends(workers, task("5", number=5)).values())
+        assert row["process"] not in ids
+    until(lambda: not alive(row["process"]))
+
+
 def test_a_death_costs_one_task() -> None:
     found = ends(
         Processes(1, reuse=True),

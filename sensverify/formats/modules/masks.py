@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -62,9 +63,7 @@ class SettledMasks(TorchFunctionMode):
         if func is Tensor.__setitem__ or "out" in kwargs or _in_place(name):
             # A mask that may have been written to is left alone.
             self._open = self._open and not self._constant([args, kwargs])
-        elif (
-            _FIXED.fullmatch(name) and isinstance(result, Tensor) and self._constant([args, kwargs])
-        ):
+        elif isinstance(result, Tensor) and _is_fixed(name) and self._constant([args, kwargs]):
             self._made[id(result)] = (result, func, args, kwargs)
         return result
 
@@ -106,5 +105,12 @@ class SettledMasks(TorchFunctionMode):
         return self._buffers.get(next(names, ""))
 
 
+# A trace calls thousands of functions, of few names.
+@cache
+def _is_fixed(name: str) -> bool:
+    return bool(_FIXED.fullmatch(name))
+
+
+@cache
 def _in_place(name: str) -> bool:
     return bool(_AUGMENTED.fullmatch(name)) or (name.endswith("_") and not name.endswith("__"))

@@ -80,3 +80,40 @@ class _Called:
         with evaluating(self.module), sdpa_kernel(SDPBackend.MATH):
             outputs: Tensor = self.module(x.to(own.device, own.dtype))
         return outputs.to(x)
+
+
+@dataclass(frozen=True, eq=False)
+class Imported:
+    """A module's network, and the tensors that the module had then.
+
+    Parameters
+    ----------
+    network : Network
+    tensors : tuple of (Tensor, torch.device)
+        Parameters and buffers, and where each lay.
+    """
+
+    network: Network
+    tensors: tuple[tuple[Tensor, torch.device], ...]
+
+    @classmethod
+    def of(cls, module: nn.Module, input_shape: tuple[int, ...]) -> Imported:
+        """The import of a module by `from_any_module`."""
+        return cls(from_any_module(module, input_shape), _tensors_of(module))
+
+    def again(self, module: nn.Module, input_shape: tuple[int, ...]) -> Imported:
+        """The import of the same module later: this one, where it has the same tensors still.
+
+        A move to another device puts others in their place. Whoever lets the module do more in
+        between than be moved and given other numbers imports it anew.
+        """
+        found = _tensors_of(module)
+        same = len(found) == len(self.tensors) and all(
+            mine is yours and here == there
+            for (mine, here), (yours, there) in zip(self.tensors, found, strict=True)
+        )
+        return self if same else Imported.of(module, input_shape)
+
+
+def _tensors_of(module: nn.Module) -> tuple[tuple[Tensor, torch.device], ...]:
+    return tuple((each, each.device) for each in (*module.parameters(), *module.buffers()))

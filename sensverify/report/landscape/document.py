@@ -164,8 +164,11 @@ def _pictures(found: Findings) -> Iterator[doc.Block]:
         figures.append(doc.Figure([drawing], title, notes, look="card"))
     drawing = course_figure(found, sigma)
     if drawing is not None:
-        notes = ["Adam from a random start; the same energy, all samples in every step."]
-        title = f"Along one training, sigma {sigma:.6g}"
+        several = len({shot.seed for shot, _ in found.course})
+        starts = "a random start" if several == 1 else f"{several} random starts"
+        notes = [f"Adam from {starts}; the same energy, all samples in every step."]
+        along = "one training" if several == 1 else "trainings"
+        title = f"Along {along}, sigma {sigma:.6g}"
         figures.append(doc.Figure([drawing], title, notes, look="card"))
     yield doc.Group(figures, "cards", on=doc.PAGE)
 

@@ -1,4 +1,4 @@
-"""Figures of a landscape: sensitivity against energy, over-estimates, the course of a training."""
+"""Figures of a landscape: sensitivity against energy, over-estimates, the course of trainings."""
 
 from __future__ import annotations
 
@@ -97,18 +97,11 @@ def over_figure(found: Findings, sigma: float) -> Drawing | None:
 
 
 def course_figure(found: Findings, sigma: float) -> Drawing | None:
-    """Sensitivity along one training, as Fig. 6; None where none was measured."""
-    lines = {}
-    for column in columns_of(found.settings):
-        if (column.figure, column.sigma, column.part) != ("sensitivity", sigma, "all"):
-            continue
-        line = [
-            (shot.step, value)
-            for shot, row in found.course
-            if (value := row.values.get(column.name)) is not None
-        ]
-        if line:
-            lines[column.method] = line
+    """Sensitivity along trainings, as Fig. 6; None where none was measured.
+
+    Of one training by every method, of several by the main one.
+    """
+    lines = _courses(found, sigma)
     if not lines:
         return None
     values = [value for line in lines.values() for _, value in line]
@@ -129,8 +122,26 @@ def course_figure(found: Findings, sigma: float) -> Drawing | None:
     marks = sorted({first, (first + last) // 2, last})
     end = float(last if last > first else first + 1)
     x = Axis(first, end, ticks=[(mark, f"{mark}") for mark in marks], title="step of the training")
-    words = f"Sensitivity along one training at sigma {sigma:.6g}"
+    words = f"Sensitivity along training at sigma {sigma:.6g}"
     return line_chart(strokes, _FRAME, x, value_axis(values, log=log), words=words)
+
+
+def _courses(found: Findings, sigma: float) -> dict[str, list[tuple[int, float]]]:
+    """Steps and sensitivities by the name of a line; none is empty."""
+    seeds = list(dict.fromkeys(shot.seed for shot, _ in found.course))
+    main = main_column(found.settings).method
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for column in columns_of(found.settings):
+        if (column.figure, column.sigma, column.part) != ("sensitivity", sigma, "all"):
+            continue
+        if len(seeds) > 1 and column.method != main:
+            continue
+        for shot, row in found.course:
+            value = row.values.get(column.name)
+            if value is not None:
+                name = f"seed {shot.seed}" if len(seeds) > 1 else column.method
+                lines.setdefault(name, []).append((shot.step, value))
+    return lines
 
 
 def figure_files(found: Findings) -> dict[str, bytes]:

@@ -35,7 +35,7 @@ def tables(found: Findings) -> tuple[Data, ...]:
             ("method", "sigma", "minimum", "over-estimate"),
             lambda: _over(found),
         ),
-        Data("course", ("step", "energy", *names), lambda: _course(found)),
+        Data("course", ("seed", "step", "energy", *names), lambda: _course(found)),
         Data("reasons", ("reason", "minima"), lambda: sorted(found.reasons.items())),
     )
 
@@ -100,4 +100,4 @@ def _course(found: Findings) -> Iterator[tuple[Value, ...]]:
     names = names_of(found.settings)
     for shot, row in found.course:
         values = (_finite(row.values.get(name)) for name in names)
-        yield shot.step, _finite(shot.energy), *values
+        yield shot.seed, shot.step, _finite(shot.energy), *values

@@ -34,6 +34,10 @@ def write_report(found: Findings, folder: Path) -> list[Path]:
         They cannot be written.
     BackendMissing
         matplotlib, which paints the PNG, is not installed.
+
+    Examples
+    --------
+    See `sensverify.landscape.findings.findings`.
     """
     target = folder / FOLDER
     contents: dict[Path, str | bytes] = {
@@ -75,6 +79,10 @@ def write_networks(
         The folder holds something, or cannot be written.
     BackendFailure
         ONNX cannot express a network, or onnxruntime computes something else from its file.
+
+    Examples
+    --------
+    See `sensverify.landscape.findings.findings`.
     """
     check_networks(folder)
     shape = tuple(int(n) for n in np.shape(landscape.split.train.x)[1:])

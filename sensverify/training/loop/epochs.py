@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from sensverify.bounds.threads import torch_threads
 from sensverify.errors import BadCheckpoint, BadSetting, TrainingFailed
-from sensverify.formats.modules.opaque import from_any_module
 from sensverify.runs.watch import Watch
 from sensverify.training.directory.checkpoints import (
     Checkpoint,
@@ -111,7 +110,7 @@ class _Loop:
     ) -> None:
         self._engine, self._plan, self._watch, self._run = engine, plan, watch, run
         self._module = module.to(engine.device)
-        network = from_any_module(self._module, plan.input_shape)
+        network = plan.network_of(self._module)
         self._measuring = Measuring(network, plan, engine.device)
         self._stepper = Stepper(engine, self._module, network, plan)
         self._log: TrainingLog | None = None

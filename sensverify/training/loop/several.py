@@ -6,6 +6,7 @@ import copy
 import queue
 import signal
 import threading
+from dataclasses import replace
 from typing import Any
 
 from safetensors.torch import load, save
@@ -92,6 +93,8 @@ def train_in_processes(
     """
     ears = _Ears(watch, listener)
     ears.start()
+    # Every process has a copy of the module.
+    plan = replace(plan, imported=None)
     try:
         with watch.stopping_on_signals():
             found = engine.run(plan.settings, _work, module, plan, run, ears.words, ears.event)

@@ -128,6 +128,27 @@ def test_every_figure_is_drawn_and_dots_say_what_they_are() -> None:
     assert course_figure(replace(found, course=()), 0.1) is None
 
 
+def test_several_trainings_are_lines_of_one_method() -> None:
+    found = made()
+    one = course_figure(found, 0.1)
+    assert "Along one training" in document_to_html(landscape_document(found))
+    again = tuple((replace(shot, seed=1), row) for shot, row in found.course)
+    several = replace(found, course=(*found.course, *again))
+    two = course_figure(several, 0.1)
+    assert [names_of_lines(each) for each in (one, two)] == [
+        {"exact", "attained", "alpha-crown", "crown", "lp-dual"},
+        {"seed 0", "seed 1"},
+    ]
+    assert "Adam from 2 random starts" in document_to_html(landscape_document(several))
+    (course,) = (each for each in tables(several) if each.name == "course")
+    assert [row[0] for row in course.rows] == [0] * 30 + [1] * 30
+
+
+def names_of_lines(drawing: Drawing | None) -> set[str]:
+    assert drawing is not None
+    return {mark.text.split(",")[0] for mark in drawing.marks if ", step" in mark.text}
+
+
 def test_the_tree_has_a_branch_for_each_minimum_down_to_its_energy() -> None:
     tree = disconnectivity([0.0, 1.0, 0.5, 3.0], [2.0, 1.0], [(0, 1), (0, 2)])
     drawing = tree_drawing(tree, ["a", "b", "c", "d"], [1.0, 2.0, None, 4.0], WIDE, what="volume")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import combinations, pairwise, product
 from typing import Any
 
@@ -93,6 +94,12 @@ def pieces(network: Network) -> Iterator[Piece]:
         yield np.concatenate(rows) if rows else np.zeros((0, features + 1)), weight, bias
 
 
+@cache
+def _choices(count: int, size: int) -> np.ndarray:
+    """All ways to take so many of a count of things."""
+    return np.array(list(combinations(range(count), size)))
+
+
 def vertices(table: np.ndarray, limits: np.ndarray) -> np.ndarray:
     """The points of ``table @ x <= limits`` where as many faces meet as there are unknowns.
 
@@ -102,7 +109,7 @@ def vertices(table: np.ndarray, limits: np.ndarray) -> np.ndarray:
     # Rows of zeros hold everywhere or nowhere, and have no face.
     size[size == 0] = 1.0
     table, limits = table / size[:, None], limits / size
-    meet = np.array(list(combinations(range(len(table)), table.shape[1])))
+    meet = _choices(len(table), table.shape[1])
     clear = abs(np.linalg.det(table[meet])) > 1e-9
     faces, ends = table[meet[clear]], limits[meet[clear]]
     points = np.linalg.solve(faces, ends[..., None])[..., 0]
@@ -110,17 +117,42 @@ def vertices(table: np.ndarray, limits: np.ndarray) -> np.ndarray:
 
 
 def piece_vertices(network: Network, lower: Any, upper: Any) -> Iterator[tuple[np.ndarray, Piece]]:
-    """The vertices of every piece that has inputs in a box, and the piece cut to the box."""
+    """The vertices of every piece that has inputs in a box, and the piece cut to the box.
+
+    Of a chain of `Affine` and `Relu`: each layer's pieces are cut by the neurons of the next one
+    that are on and off at vertices of theirs.
+    """
     lower, upper = (np.ravel(end).astype(np.float64) for end in (lower, upper))
-    sides = np.concatenate([np.eye(len(lower)), -np.eye(len(lower))])
-    for table, weight, bias in pieces(network):
-        least = np.minimum(table[:, :-1] * lower, table[:, :-1] * upper).sum(axis=1)
-        if (least <= table[:, -1] + 1e-9).all():
-            faces = np.concatenate([table[:, :-1], sides])
-            ends = np.concatenate([table[:, -1], upper, -lower])
-            found = vertices(faces, ends)
-            if len(found):
-                yield found, (np.column_stack([faces, ends]), weight, bias)
+    one = np.eye(len(lower))
+    table = np.column_stack([np.concatenate([one, -one]), np.concatenate([upper, -lower])])
+    parts = [(vertices(table[:, :-1], table[:, -1]), (table, one, np.zeros(len(lower))))]
+    for node in network.map_arrays(as_float64).nodes[1:]:
+        layer = node.operator
+        if isinstance(layer, Affine):
+            shift = 0.0 if layer.bias is None else layer.bias
+            parts = [
+                (points, (table, layer.weight @ weight, layer.weight @ bias + shift))
+                for points, (table, weight, bias) in parts
+            ]
+        else:
+            parts = [part for points, piece in parts for part in _cut(points, piece)]
+    yield from parts
+
+
+def _cut(points: np.ndarray, piece: Piece) -> Iterator[tuple[np.ndarray, Piece]]:
+    """A piece with its vertices, cut by neurons that follow, which are on or off in each part."""
+    table, weight, bias = piece
+    values = points @ weight.T + bias
+    sure_on, sure_off = (values > 1e-9).all(axis=0), (values < -1e-9).all(axis=0)
+    choices = zip(sure_on, sure_off, strict=True)
+    for pattern in product(*((on,) if on or off else (False, True) for on, off in choices)):
+        active, bent = np.array(pattern), ~(sure_on | sure_off)
+        sign = np.where(active, -1.0, 1.0)[bent, None]
+        more = np.concatenate([sign * weight[bent], -sign * bias[bent, None]], axis=1)
+        cut = np.concatenate([table, more])
+        found = vertices(cut[:, :-1], cut[:, -1]) if bent.any() else points
+        if len(found):
+            yield found, (cut, weight * active[:, None], bias * active)
 
 
 def least_violation(network: Network, box: Box, rows: Any, limits: Any) -> float:

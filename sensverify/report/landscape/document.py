@@ -252,7 +252,7 @@ def _lowest(found: Findings) -> Iterator[doc.Block]:
         del names[1]
     rows = []
     for each in found.minima[:_LISTED]:
-        name = each.key if each.stationary else f"{each.key} (not stationary)"
+        name = each.key if each.stationary else f"{each.key} *"
         errors = [each.values.get(part) for part in ("train-error", "test-error")]
         rows.append(
             doc.row(
@@ -264,8 +264,13 @@ def _lowest(found: Findings) -> Iterator[doc.Block]:
             )
         )
     titles = ("energy", "norm", *(title for title, _ in names), "train error", "test error")
+    notes = []
     if len(found.minima) > _LISTED:
-        yield doc.Text(f"{_LISTED} of {len(found.minima):,}; all are in the data.", "note")
+        notes.append(f"{_LISTED} of {len(found.minima):,}; all are in the data.")
+    if not all(each.stationary for each in found.minima[:_LISTED]):
+        notes.append("* is not stationary.")
+    if notes:
+        yield doc.Text(" ".join(notes), "note")
     words = column_words(main, found)
     yield doc.Table(doc.columns(_NAME, *titles), rows, title=words, notes=True)
 

@@ -80,6 +80,9 @@ def test_a_terminal_says_the_same_in_tables() -> None:
     text = printed(landscape_document(made(), figures=False))
     assert "less sensitive holds" in " ".join(text.split())
     assert "stationary minima" in text
+    assert "m1 *" in text
+    assert "* is not stationary." in text
+    assert "* is not stationary." not in printed(landscape_document(made(marked=0), figures=False))
 
 
 def test_texts_of_files_are_escaped() -> None:

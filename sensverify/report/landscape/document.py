@@ -135,8 +135,13 @@ def _remarks(found: Findings) -> Iterator[str]:
             "connects."
         )
     yield from found.request.remarks
-    for why, count in sorted(found.reasons.items()):
-        yield f"Not measured of {count_of(count, 'minimum', 'minima')}: {why}."
+    alike: dict[tuple[int, str], list[str]] = {}
+    for reason, count in sorted(found.reasons.items()):
+        what, _, why = reason.partition(": ")
+        alike.setdefault((count, why), []).append(what)
+    for (count, why), several in alike.items():
+        of = count_of(count, "minimum", "minima")
+        yield f"Not measured of {of}: {', '.join(several)}: {why}."
     main = main_column(found.settings)
     if main.method != EXACT:
         yield f"Without exact ranges: the sensitivity is an upper bound by {main.method}."

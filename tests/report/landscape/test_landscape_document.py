@@ -60,7 +60,8 @@ def test_the_sentence_says_the_verdict_with_number_and_interval(
 
 
 def test_all_that_an_answer_depends_on_is_said() -> None:
-    found = made(complete=False, reasons={"crown: no rule <b>": 2})
+    reasons = {"crown: no rule <b>": 2, "l2-init: no start": 3, "jacobian-init: no start": 3}
+    found = made(complete=False, reasons=reasons)
     measured = found.minima[:-2]
     wide = replace(measured[0], values={**measured[0].values, "undecided(sigma=0.1)": 0.5})
     found = replace(found, minima=(wide, *measured[1:]), over=())
@@ -72,6 +73,7 @@ def test_all_that_an_answer_depends_on_is_said() -> None:
         "1 minimum has exact ranges that ended before",
         "in 2 parts that no saddle",
         "Not measured of 2 minima: crown: no rule &lt;b&gt;",
+        "Not measured of 3 minima: jacobian-init, l2-init: no start.",
     ):
         assert words in page
 

@@ -57,12 +57,12 @@ def test_one_radius_for_all_samples_is_one_product(
     kind: str, dtype: torch.dtype, radius: float
 ) -> None:
     module, shape = _module(kind)
-    module = module.to(dtype)
+    network = from_module(module.to(dtype), shape)
     x = torch.randn(5, *shape, dtype=dtype)
-    together = compute_bounds(module, Box.around(x, radius), Ibp()).outer
+    together = compute_bounds(network, Box.around(x, radius), Ibp()).outer
     close = {"rtol": 1e-4 if dtype == torch.float32 else 1e-12, "atol": 1e-6}
     for sample in range(5):
-        alone = compute_bounds(module, Box.around(x[sample : sample + 1], radius), Ibp()).outer
+        alone = compute_bounds(network, Box.around(x[sample : sample + 1], radius), Ibp()).outer
         torch.testing.assert_close(together.lower[sample], alone.lower[0], **close)
         torch.testing.assert_close(together.upper[sample], alone.upper[0], **close)
 
@@ -116,16 +116,17 @@ def test_rows_that_samples_share_are_those_of_each(classes: int, samples: int) -
     torch.manual_seed(1)
     layers = torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, classes)
     module = torch.nn.Sequential(*layers).double()
+    network = from_module(module, (4,))
     x = torch.randn(samples, 4, dtype=torch.float64)
     box = Box.around(x, torch.rand(4, dtype=torch.float64))
     labels = (torch.arange(samples) + 2).flip(0) % classes
     rows = with_margins(labels, classes, torch.float64)
-    together = compute_bounds(module, box, Ibp(), rows).outer
+    together = compute_bounds(network, box, Ibp(), rows).outer
     weights = list(module.parameters())
     moved = torch.autograd.grad((together.upper - 2 * together.lower).sum(), weights)
     total = [torch.zeros_like(weight) for weight in weights]
     for i in range(samples):
-        alone = compute_bounds(module, box[i : i + 1], Ibp(), rows[i]).outer
+        alone = compute_bounds(network, box[i : i + 1], Ibp(), rows[i]).outer
         torch.testing.assert_close(together.lower[i], alone.lower[0], rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(together.upper[i], alone.upper[0], rtol=1e-12, atol=1e-12)
         parts = torch.autograd.grad((alone.upper - 2 * alone.lower).sum(), weights)

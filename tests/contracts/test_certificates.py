@@ -60,7 +60,7 @@ def sizes(case: Case, *found: Certified) -> np.ndarray:
 
 
 @given(cases(st.one_of(*NETWORKS.values())))
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_linear_methods(case: Case) -> None:
     made = [certified(case.network, case.box_of(torch.float64), method) for method in LINEAR]
     size = sizes(case, *(found for _, _, found in made))
@@ -71,7 +71,7 @@ def test_linear_methods(case: Case) -> None:
 
 
 @given(cases(st.one_of(*NETWORKS.values())))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_rational_arithmetic_proves_what_rigorous_arithmetic_does(case: Case) -> None:
     for method in (Crown(), AlphaCrown(steps=2), DEEP):
         _, _, found = certified(case.network, case.box_of(torch.float64), method)
@@ -84,7 +84,7 @@ def test_rational_arithmetic_proves_what_rigorous_arithmetic_does(case: Case) ->
 
 
 @given(cases(st.one_of(*NETWORKS.values())))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_float32_proposals(case: Case) -> None:
     for method in (LpDual(), Crown()):
         _, wanted, found = certified(case.network, case.box_of(torch.float32), method)
@@ -93,7 +93,7 @@ def test_float32_proposals(case: Case) -> None:
 
 
 @given(cases(st.one_of(mlps(), conv_nets(), residual_nets())))
-@settings(max_examples=15)
+@settings(max_examples=9)
 def test_lp(case: Case) -> None:
     _, wanted, found = certified(case.network, case.box_of(torch.float64), Lp())
     size = sizes(case, found)
@@ -222,7 +222,7 @@ OFF_ON_A_REGION = chain_case(
 @example(case=OFF_ON_A_REGION)
 @example(case=WORSE_IN_BETWEEN)
 @given(case=cases(mlps(relu_only=True, inputs=3)))
-@settings(max_examples=8)
+@settings(max_examples=5)
 def test_exact_methods(case: Case, method: Method) -> None:
     bounds, wanted, found = certified(case.network, case.box_of(torch.float64), method)
     size = sizes(case, found)

@@ -114,7 +114,7 @@ def small(values: np.ndarray) -> np.ndarray:
     clipped=st.booleans(),
     labelled=st.booleans(),
 )
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_the_true_radius_lies_between_both_ends(
     tmp_path_factory: pytest.TempPathFactory,
     seed: int,
@@ -168,7 +168,7 @@ def test_the_true_radius_lies_between_both_ends(
     labelled=st.booleans(),
     asked=st.sampled_from(["top_k", "targets", "costs"]),
 )
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_the_true_radius_of_what_was_asked_lies_between_both_ends(
     tmp_path_factory: pytest.TempPathFactory,
     seed: int,

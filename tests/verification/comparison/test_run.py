@@ -54,7 +54,7 @@ def run_file(path: Path, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("method", ["crown", "ibp", "lp-dual", "branch-and-bound"])
 def test_differences_lie_in_their_intervals(files: tuple[Path, Path], method: str) -> None:
-    x, radius = samples(4), 0.05
+    x, radius = samples(2), 0.05
     report = diff(*files, x, radius=radius, method=method, timeout=20.0)
     rng = np.random.default_rng(2)
     for sample, center in zip(report.samples, x, strict=True):
@@ -68,8 +68,8 @@ def test_differences_lie_in_their_intervals(files: tuple[Path, Path], method: st
 
 
 def test_branch_and_bound_is_exact(files: tuple[Path, Path]) -> None:
-    wide = diff(*files, samples(3), radius=0.1)
-    exact = diff(*files, samples(3), radius=0.1, method="branch-and-bound")
+    wide = diff(*files, samples(2), radius=0.1)
+    exact = diff(*files, samples(2), radius=0.1, method="branch-and-bound")
     for loose, tight in zip(wide.samples, exact.samples, strict=True):
         assert tight.exact
         assert not loose.exact

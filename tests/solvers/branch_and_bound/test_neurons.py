@@ -95,7 +95,7 @@ def test_brackets_hold_on_a_dense_grid_and_shrink(name: str) -> None:
     outputs = forward_pass(network, grid(box))
     plain = compute_bounds(network, box, Crown()).outer
     widths = [float(plain.widths[0, 0])]
-    for seconds in (0.2, 1.0):
+    for seconds in (0.1, 0.5):
         watch = Watch(seconds, clock=process_time)
         found = compute_bounds(network, box, BranchAndBound(split="neurons"), watch=watch)
         assert float(found.outer.lower[0, 0]) <= float(outputs.min()) + 1e-9

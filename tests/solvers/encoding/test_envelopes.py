@@ -75,7 +75,7 @@ def envelope(lines: list[Lines], ends: np.ndarray, x: np.ndarray) -> tuple[np.nd
 
 @every_curve
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=3)
+@settings(max_examples=2)
 def test_a_curve_lies_in_its_envelope_and_that_in_coarser_ones(operator: Smooth, seed: int) -> None:
     for low, high in zip(*interval(operator, seed), strict=True):
         lower, upper = np.array([low]), np.array([high])

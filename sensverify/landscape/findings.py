@@ -145,7 +145,7 @@ def findings(
     >>> landscape = run_landscape(request, Path("land"))
     >>> settings = SensitivitySettings(sigmas=(0.05,), methods=("exact", "crown"), gap=0.01)
     >>> from sensverify.landscape.measuring import chosen_minima, measure_landscape
-    >>> minima = chosen_minima(landscape)
+    >>> minima = chosen_minima(landscape, 3)
     >>> measured = measure_landscape(landscape, Path("land"), settings, minima=minima)
     >>> found = findings(landscape, measured, settings)
     >>> found.answers.claim.verdict in ("holds", "the opposite holds", "is open")

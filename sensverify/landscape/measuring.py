@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sensverify.bounds.threads import torch_threads
 from sensverify.errors import BadData, BadSetting, MissingRule, Unbounded
 from sensverify.formats.modules import from_module
 from sensverify.landscape.course import Snapshot
@@ -343,10 +344,12 @@ def work(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any
     row: NetworkRow | None
     try:
         network = _network(data["request"], data["relu"], data["data_dir"], data["weights"])
-        if settings.measures:
-            row = take_measures(network, samples, settings)
-        else:
-            row = measure_network(network, samples, settings, watch=watch)
+        # Of small matrices, on which several threads wait for each other.
+        with torch_threads(1):
+            if settings.measures:
+                row = take_measures(network, samples, settings)
+            else:
+                row = measure_network(network, samples, settings, watch=watch)
     except (MissingRule, Unbounded) as error:
         names = settings.measures or names_of(settings)
         row = NetworkRow(values=dict.fromkeys(names), reasons={"network": str(error)})

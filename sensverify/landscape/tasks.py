@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sensverify.bounds.threads import torch_threads
 from sensverify.data import Split
 from sensverify.landscape.database import Database
 from sensverify.landscape.network_energy import NetworkEnergy
@@ -54,16 +55,12 @@ def work(data: Mapping[str, Any], watch: Watch, report: Report) -> dict[str, Any
     values |= {name: tuple(values[name]) for name in ("minima", "partners")}
     part = Part(**values)
     minima = {key: torch.tensor(unpacked(text)) for key, text in data["weights"].items()}
-    before = torch.get_num_threads()
     # Sums in another order have other last bits: the database is the same for any number of jobs.
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         if part.kind == "relu":
             found = _ends(request, split, part, minima, watch)
         else:
             found = do_part(energy, part, minima, request.settings, watch)
-    finally:
-        torch.set_num_threads(before)
     return None if watch.over else to_plain(found)
 
 

@@ -9,10 +9,13 @@ import time
 from dataclasses import replace
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from sensverify.bounds.threads import torch_threads
 from sensverify.errors import BadData, BadSetting, InputError
 from sensverify.formats.modules import from_module
 from sensverify.landscape.course import Snapshot, training_course
@@ -155,6 +158,22 @@ def test_a_killed_measurement_goes_on_and_ends_the_same(
     assert len(entries(folder)) == 4
     undisturbed = measure(landscape, tmp_path)
     assert dict(resumed.rows) == dict(undisturbed.rows)
+
+
+def test_a_network_is_measured_by_one_thread_and_others_are_left_as_they_are(
+    landscape: Landscape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noted(*words: Any, **named: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return measure_network(*words, **named)
+
+    monkeypatch.setattr("sensverify.landscape.measuring.measure_network", noted)
+    with torch_threads(3):
+        measure(landscape, tmp_path)
+        assert torch.get_num_threads() == 3
+    assert set(seen) == {1}
 
 
 def test_jobs_change_nothing(landscape: Landscape, tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.network import Network
+from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.choosing import whose_turn
 from sensverify.solvers.branch_and_bound.cuts import Arrays
 from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 from sensverify.solvers.branch_and_bound.neuron_choice import neuron_losses, points_of
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes
-from sensverify.solvers.branch_and_bound.optimising import best_lines, rows_alone
+from sensverify.solvers.branch_and_bound.optimising import Choices, best_lines, rows_alone
 from sensverify.solvers.branch_and_bound.targets import Targets
 from sensverify.solvers.branch_and_bound.techniques import Left
 
@@ -83,6 +84,8 @@ class Trials:
         if not nodes.low:
             # A network without anything to split.
             return nodes
+        if self._only_relus:
+            seen = self._seen_by_crown(nodes)
         nodes, seen = self._for_a_row(nodes, seen)
         network, usable = self.layers.network, free.any(dim=1)
         scores = neuron_losses(network, seen, *lines, nodes.low)
@@ -95,6 +98,23 @@ class Trials:
         # Without a free neuron there is nothing to do.
         choice = torch.where(usable.any(dim=1), choice, -torch.ones_like(choice))
         return replace(nodes, decision=choice, at=at)
+
+    @property
+    def _only_relus(self) -> bool:
+        nodes = self.layers.network.nodes
+        return all(isinstance(nodes[p].operator, Relu) for p in self.layers.relaxations)
+
+    def _seen_by_crown(self, nodes: NeuronNodes) -> Arrays:
+        """Coefficients on the neurons' outputs behind CROWN's slopes, without multipliers.
+
+        Those of choices that gradient steps have made say less: the better these are, the more
+        evenly do they spread what is lost.
+        """
+        problem = replace(self.lines(nodes)[0], cuts={}, fixed=True)
+        if self.single is not None:
+            problem = problem.narrowed(self.single)
+        found = best_lines(problem, Choices(scores=nodes.scores), 0)
+        return {p: values.to(nodes.bounds) for p, values in found.seen.items()}
 
     def _likeliest(
         self, nodes: NeuronNodes, likely: Tensor, points: Tensor, usable: Tensor

@@ -14,6 +14,7 @@ from sensverify.network.operators import Abs, Clip, Elementwise, Floor, Gelu, Re
 from sensverify.solvers.branch_and_bound.cuts import cut_nodes, no_cuts
 from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.frontier import SubBoxes
+from sensverify.solvers.branch_and_bound.goals import RangeGoal
 from sensverify.solvers.branch_and_bound.input_tree import InputTree
 from sensverify.solvers.branch_and_bound.neuron_choice import (
     free_neurons,
@@ -21,8 +22,10 @@ from sensverify.solvers.branch_and_bound.neuron_choice import (
     points_of,
 )
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes, split_lines
-from sensverify.solvers.branch_and_bound.optimising import Choices
+from sensverify.solvers.branch_and_bound.neuron_trials import Trials
+from sensverify.solvers.branch_and_bound.optimising import Choices, best_lines
 from sensverify.solvers.branch_and_bound.sub_boxes import lines_below, root_bounds
+from sensverify.solvers.branch_and_bound.targets import Targets
 from tests.contracts.networks import node_values
 from tests.solvers.branch_and_bound.cases import points_in, random_chain, tensors, unit_box
 
@@ -191,3 +194,25 @@ def test_only_unstable_relus_are_split_and_scored() -> None:
     assert float(scores[0, 3]) == pytest.approx(0, abs=1e-9)
     points = points_of(network, seen, intervals, nodes, torch.tensor([[0, 3]]))
     assert points.tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize("lookahead", [True, False])
+def test_what_gradient_steps_have_found_does_not_choose_the_neuron(lookahead: bool) -> None:
+    network, box = tensors(random_chain(4, 3, 12, 9, 1), unit_box(3))
+    layers = LayerBounds(network, box, Slope.ADAPTIVE).fill()
+    rows = torch.ones(1, 1, 1, dtype=torch.float64)
+    goal = RangeGoal.start(network, box, rows, gap=1e-3, seed=0)
+    targets = Targets.open(goal, torch.full((1, 2), -torch.inf, dtype=torch.float64))
+    trials = Trials(targets, layers, None, () if lookahead else ("lookahead",))
+    nodes = NeuronNodes.roots(layers, targets.problem, targets.limits[:, 0] * 0, 1)
+    lines, intervals, _ = split_lines(layers, targets.problem, nodes)
+    free = free_neurons(network, intervals, nodes.low).unsqueeze(1)
+    # Coefficients that are found at odd choices would lead elsewhere.
+    seen = {p: torch.zeros_like(low) for p, (low, _) in intervals.items()}
+    found = trials.decided(nodes, seen, (lines, intervals), free)
+    steps = Choices(scores=nodes.scores)
+    crown = best_lines(replace(targets.lines(layers, nodes)[0], fixed=True), steps, 0)
+    losses = neuron_losses(network, crown.seen, lines, intervals, nodes.low)
+    losses = losses.masked_fill(~free[:, 0], -torch.inf)
+    likely = losses.topk(2 if lookahead else 1, dim=1).indices
+    assert bool((likely == found.decision.unsqueeze(1)).any(dim=1).all())

@@ -232,7 +232,8 @@ def _hidden(
     lower, upper = np.zeros((2, len(used), len(entries)))
     own = [np.zeros((4, 0), np.int64)]
     for stage in np.unique(used[:, 0]):
-        layers, lines = forest.hidden[stage]
+        pruned, lines = forest.hidden[stage]
+        layers = pruned.whole
         rows = np.flatnonzero(used[:, 0] == stage)
         ends = flat_bounds(layers.pre_activations, layers.box.batch)
         lower[rows], upper[rows] = (end[used[rows, 1]] for end in ends)

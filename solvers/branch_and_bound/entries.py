@@ -26,10 +26,6 @@ def split_shapes(network: Network) -> dict[int, tuple[int, ...]]:
     }
 
 
-Kept = Mapping[int, Tensor]
-"""By node, the entries that are left of a network, ascending, int64; of other nodes all are."""
-
-
 @dataclass(frozen=True, eq=False)
 class Entries:
     """The entries of one network.
@@ -73,20 +69,11 @@ class Entries:
         """Of slopes: those of ReLUs are single precision while they are chosen."""
         return torch.float32 if self.only_relus else torch.float64
 
-    def joined(
-        self, values: Mapping[int, Tensor], count: int, kept: Kept | None = None
-    ) -> np.ndarray:
-        """Arrays ``[count, ...]`` by node as one, ``[count, entries]``; missing ones are zero.
-
-        ``kept``: the entries that some arrays are of, where others were left out.
-        """
+    def joined(self, values: Mapping[int, Tensor], count: int) -> np.ndarray:
+        """Arrays ``[count, ...]`` by node as one, ``[count, entries]``; missing ones are zero."""
         result = torch.zeros(count, len(self), dtype=self.dtype)
         for position, part in values.items():
-            into = result[:, self.places[position]]
-            if kept is not None and position in kept:
-                left = kept[position].to(result.device)
-                into[:, left] = part.reshape(count, len(left)).to(result)
-            else:
-                # Without items a size of -1 would mean nothing.
-                into[:] = part.reshape(count, into.shape[1]).to(result)
+            place = self.places[position]
+            # Without items a size of -1 would mean nothing.
+            result[:, place] = part.reshape(count, place.stop - place.start).to(result)
         return result.numpy()

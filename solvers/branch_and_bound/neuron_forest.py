@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.tensors import flattened
 from sensverify.core.proof import NONE
-from sensverify.solvers.branch_and_bound.entries import Entries, Kept
+from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.leaf_program import Leaf
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes
 from sensverify.solvers.branch_and_bound.optimising import Behind, BestLines
@@ -82,25 +81,20 @@ class NeuronForest:
     entries : Entries
     budget : int
         Bytes.
-    hidden : list of pairs of LayerBounds and OwnLines or None
+    hidden : list of pairs of Pruned and OwnLines or None
         The bounds on hidden layers that cells rest on: CROWN's, and refined ones with the lines
         that prove them.
     """
 
     entries: Entries
     budget: int
-    hidden: list[tuple[LayerBounds, OwnLines | None]] = field(default_factory=list)
-    _kept: Kept = field(default_factory=dict)
-    _numbers: np.ndarray = field(init=False)
+    hidden: list[tuple[Pruned, OwnLines | None]] = field(default_factory=list)
     _bytes: int = 0
     _count: int = 0
     _full: bool = False
     _steps: list[NeuronCells] = field(default_factory=list)
     _multipliers: list[Multipliers] = field(default_factory=list)
     _leaves: dict[int, tuple[float, Multipliers, np.ndarray]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._numbers = np.arange(len(self.entries.neurons))
 
     def __len__(self) -> int:
         return self._count
@@ -128,19 +122,14 @@ class NeuronForest:
                 neuron.append(start + cut)
                 side.append(np.full(len(cut), sign))
             start += low.numel()
-        every = self._numbers[np.concatenate(neuron)]
+        every = self._pruned.numbers[np.concatenate(neuron)]
         cells, sides = np.full(len(every), cell), np.concatenate(side)
         multipliers = Multipliers(cells, every, sides, leaf.multipliers)
         self._leaves[cell] = (leaf.bound, multipliers, leaf.weights)
 
     def rest_on(self, pruned: Pruned, own: OwnLines | None = None) -> None:
-        """Cells from now on use these bounds on hidden layers, and have numbers of these neurons.
-
-        What is recorded is of the whole network.
-        """
-        self.hidden.append((pruned.whole, own))
-        self._kept = pruned.kept
-        self._numbers = pruned.numbers
+        """Cells from now on use these bounds on hidden layers; records are of the whole network."""
+        self.hidden.append((pruned, own))
 
     def cells(self) -> NeuronCells | None:
         """All cells, with their best values; None where there are none."""
@@ -176,7 +165,7 @@ class NeuronForest:
         if behind is None:
             raise ValueError("a record needs what is behind the lines: best_lines(keep=True)")
         count, first = len(nodes), self._count
-        multipliers = _multipliers(nodes, behind, first, self._numbers)
+        multipliers = _multipliers(nodes, behind, first, self._pruned.numbers)
         slopes = len(self.entries) * self.entries.dtype.itemsize
         size = count * (slopes * (1 if self.entries.only_relus else 2) + 72)
         self._bytes += size + 32 * len(multipliers.cell)
@@ -187,7 +176,7 @@ class NeuronForest:
         self._multipliers.append(multipliers)
         upper = None
         if not self.entries.only_relus:
-            upper = self.entries.joined(behind.upper, count, self._kept)
+            upper = self.entries.joined(self._pruned.spread(behind.upper), count)
         self._steps.append(
             NeuronCells(
                 target=_numpy(nodes.target),
@@ -197,16 +186,20 @@ class NeuronForest:
                 at=_numpy(nodes.at).astype(np.float64),
                 hidden=np.full(count, len(self.hidden) - 1),
                 value=_numpy(best.excess),
-                lower=self.entries.joined(behind.lower, count, self._kept),
+                lower=self.entries.joined(self._pruned.spread(behind.lower), count),
                 upper=upper,
                 weights=_numpy(best.weights),
             )
         )
         return first + torch.arange(count, device=nodes.target.device)
 
+    @property
+    def _pruned(self) -> Pruned:
+        return self.hidden[-1][0]
+
     def _number(self, neuron: np.ndarray) -> np.ndarray:
         """In the whole network; `NONE` stays."""
-        return np.append(self._numbers, NONE)[neuron]
+        return np.append(self._pruned.numbers, NONE)[neuron]
 
 
 def _multipliers(

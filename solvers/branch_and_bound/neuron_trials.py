@@ -17,9 +17,9 @@ from sensverify.bounds.ibp import Interval
 from sensverify.bounds.layerwise import LayerBounds
 from sensverify.bounds.relaxation import Relaxation
 from sensverify.network import Network
-from sensverify.network.operators import Relu
 from sensverify.solvers.branch_and_bound.choosing import whose_turn
 from sensverify.solvers.branch_and_bound.cuts import Arrays
+from sensverify.solvers.branch_and_bound.entries import Entries
 from sensverify.solvers.branch_and_bound.line_problem import LineProblem
 from sensverify.solvers.branch_and_bound.neuron_choice import neuron_losses, points_of
 from sensverify.solvers.branch_and_bound.neuron_nodes import NeuronNodes
@@ -84,7 +84,7 @@ class Trials:
         if not nodes.low:
             # A network without anything to split.
             return nodes
-        if self._only_relus:
+        if Entries.of(self.layers.network).only_relus:
             seen = self._seen_by_crown(nodes)
         nodes, seen = self._for_a_row(nodes, seen)
         network, usable = self.layers.network, free.any(dim=1)
@@ -98,11 +98,6 @@ class Trials:
         # Without a free neuron there is nothing to do.
         choice = torch.where(usable.any(dim=1), choice, -torch.ones_like(choice))
         return replace(nodes, decision=choice, at=at)
-
-    @property
-    def _only_relus(self) -> bool:
-        nodes = self.layers.network.nodes
-        return all(isinstance(nodes[p].operator, Relu) for p in self.layers.relaxations)
 
     def _seen_by_crown(self, nodes: NeuronNodes) -> Arrays:
         """Coefficients on the neurons' outputs behind CROWN's slopes, without multipliers.

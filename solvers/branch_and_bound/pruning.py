@@ -9,8 +9,9 @@ are terms that are 0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from math import prod
 
 import numpy as np
@@ -21,7 +22,10 @@ from sensverify.bounds.layerwise import LayerBounds
 from sensverify.network import Network, Node
 from sensverify.network.operators import Affine, Relu
 from sensverify.solvers.branch_and_bound.cuts import Arrays
-from sensverify.solvers.branch_and_bound.entries import Kept, split_shapes
+from sensverify.solvers.branch_and_bound.entries import split_shapes
+
+Kept = Mapping[int, Tensor]
+"""By node, the entries that are left of a network, ascending, int64; of other nodes all are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +73,7 @@ class Pruned:
         """With all neurons."""
         return cls(whole, whole, {})
 
-    @property
+    @cached_property
     def numbers(self) -> np.ndarray:
         """The numbers of what is left among the neurons of the whole network, int64.
 
@@ -84,16 +88,16 @@ class Pruned:
         return np.concatenate(numbers)
 
     def taken(self, values: Arrays) -> Arrays:
-        """The part that is left of arrays ``[items, *shape]`` by node of the whole network."""
-        return {p: v[:, self.kept[p]] if p in self.kept else v for p, v in values.items()}
+        """The part that is left of arrays ``[..., *shape]`` by node of the whole network."""
+        return {p: v[..., self.kept[p]] if p in self.kept else v for p, v in values.items()}
 
     def spread(self, values: Arrays) -> Arrays:
         """Arrays for the whole network from arrays for what is left: others are 0."""
         result = dict(values)
         for position in self.kept.keys() & values.keys():
             part, nodes = values[position], self.whole.network.nodes
-            every = part.new_zeros(len(part), *nodes[position].shape)
-            result[position] = every.index_copy(1, self.kept[position], part)
+            every = part.new_zeros(*part.shape[:-1], *nodes[position].shape)
+            result[position] = every.index_copy(-1, self.kept[position], part)
         return result
 
 

@@ -31,6 +31,8 @@ class Energy(Protocol):
         Numbers in a vector.
     symmetry : Symmetry
         The changes of a vector that leave its energy as it is.
+    kinked : bool
+        Whether gradients may jump.
     """
 
     @property
@@ -38,6 +40,9 @@ class Energy(Protocol):
 
     @property
     def symmetry(self) -> Symmetry: ...
+
+    @property
+    def kinked(self) -> bool: ...
 
     def value(self, points: Tensor) -> Tensor:
         """Energies ``[batch]`` of ``[batch, size]``."""
@@ -74,6 +79,8 @@ class FunctionEnergy:
         Starts are drawn evenly from this range, in every coordinate.
     symmetry : Symmetry
         Default: none is known.
+    kinked : bool
+        Whether gradients may jump.
 
     Examples
     --------
@@ -89,6 +96,7 @@ class FunctionEnergy:
     low: float = -1.0
     high: float = 1.0
     symmetry: Symmetry = NONE
+    kinked: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 1:

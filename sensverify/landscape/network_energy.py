@@ -122,7 +122,6 @@ class NetworkEnergy(FunctionEnergy):
         _check_loss(loss, kinks=kinks)
         if not kinks:
             check_smooth(module)
-        self.kinked = bool(kinked(module) or _kinked_terms(loss))
         prepared = deepcopy(module).double().eval()
         self.layout = Layout.of(prepared)
         self._inner = _LossModule(prepared, loss, self.layout)
@@ -133,7 +132,8 @@ class NetworkEnergy(FunctionEnergy):
         if not self.layout.size:
             raise BadSetting("the model has no parameters that are trained")
         free = symmetry_of(prepared, self.layout, ENTRYWISE, ODD)
-        super().__init__(self._energy, self.layout.size, symmetry=free)
+        jumps = bool(kinked(module) or _kinked_terms(loss))
+        super().__init__(self._energy, self.layout.size, symmetry=free, kinked=jumps)
         plain = str(loss) == "cross-entropy" and not loss.own
         self._layered = LayeredLoss.of(prepared, self.layout, self._x, self._y) if plain else None
         self._check_certain()

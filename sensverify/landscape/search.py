@@ -307,7 +307,7 @@ def _take_minimum(
     watch: Watch | None,
 ) -> int | None:
     """The place of the minimum near a point; None where there is none."""
-    if getattr(energy, "kinked", False):
+    if energy.kinked:
         norm = float(energy.gradient(point[None])[1].norm())
         if not norm <= settings.descent.tolerance:
             return _take_end(energy, point, settings, gathered, origin, watch)

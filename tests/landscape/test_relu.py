@@ -91,16 +91,10 @@ def test_steps_along_the_shortest_combination_go_down() -> None:
     assert ends(polished)[1].passed
 
 
-class Kinked(FunctionEnergy):
-    """Says of itself that gradients jump."""
-
-    kinked = True
-
-
 def test_a_search_with_kinks_keeps_its_ends_and_says_how_stationary_each_is() -> None:
     starts = torch.tensor([[0.4, 0.2], [-1.0, 3.0]], dtype=torch.float64)
     settings = Settings(relu=replace(SETTINGS, polish=30))
-    found = from_starts(Kinked(kink, 2), starts, settings)
+    found = from_starts(FunctionEnergy(kink, 2, kinked=True), starts, settings)
     assert not found.lost
     for point in found.points:
         assert point.weights == pytest.approx([0, 1], abs=1e-3)
@@ -113,14 +107,17 @@ def test_a_search_with_kinks_keeps_its_ends_and_says_how_stationary_each_is() ->
         assert vars(again.relu).keys() == vars(point.relu).keys()
         assert again.relu.stationarity == point.relu.stationarity  # type: ignore[union-attr]
     strict = replace(settings, relu=replace(settings.relu, tolerance=1e-30, polish=0))
-    marked = from_starts(Kinked(kink, 2), starts, strict)
+    marked = from_starts(FunctionEnergy(kink, 2, kinked=True), starts, strict)
     assert [point.stationary for point in marked.points] == [False, False]
     # Without the word of the energy, nothing that ends there is a minimum.
     assert from_starts(FunctionEnergy(kink, 2), starts, settings).lost == {"not converged": 2}
 
 
 def test_minima_between_kinks_are_minima_as_any() -> None:
-    apart = Kinked(lambda point: (point - 1).square().sum() + torch.relu(point - 5).sum(), 2)
+    def function(point: Tensor) -> Tensor:
+        return (point - 1).square().sum() + torch.relu(point - 5).sum()
+
+    apart = FunctionEnergy(function, 2, kinked=True)
     (point,) = from_starts(apart, torch.zeros(1, 2, dtype=torch.float64), Settings()).points
     assert (point.stationary, point.relu) == (True, None)
     assert point.spectrum == pytest.approx([2, 2])
